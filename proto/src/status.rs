@@ -1,0 +1,161 @@
+//! How a call of the processing service fails, and its gRPC status: the one
+//! mapping, both ways.
+
+use tonic::{Code, Status};
+
+/// Why a call gave no verdict.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The request breaks the contract. The same request will fail anywhere.
+    #[error("malformed request: {0}")]
+    Malformed(String),
+    /// The server does not have the policy revision that the transaction is
+    /// pinned to; another may.
+    #[error("the policy revision {0} is not known here")]
+    UnknownRevision(String),
+    /// The message is larger than the server takes. Bytes.
+    #[error("the message is larger than {limit} bytes")]
+    TooLarge {
+        /// The limit that it is over.
+        limit: u64,
+    },
+    /// The server sheds load; another may have room.
+    #[error("overloaded: {0}")]
+    Overloaded(String),
+    /// The server has no policy to judge by.
+    #[error("no policy: {0}")]
+    NoPolicy(String),
+    /// The server is going, or was not reached.
+    #[error("unavailable: {0}")]
+    Unavailable(String),
+    /// The time for the call is over.
+    #[error("the deadline has passed")]
+    Deadline,
+    /// The server failed over this request.
+    #[error("internal error: {0}")]
+    Internal(String),
+    /// The caller gave the call up.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// The metadata key that tells errors of one gRPC code apart.
+const KIND: &str = "millrace-error";
+/// The metadata key of a size limit, in bytes.
+const LIMIT: &str = "millrace-limit";
+/// The metadata key of a revision.
+const REVISION: &str = "millrace-revision";
+
+impl CallError {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed",
+            Self::UnknownRevision(_) => "unknown-revision",
+            Self::TooLarge { .. } => "too-large",
+            Self::Overloaded(_) => "overloaded",
+            Self::NoPolicy(_) => "no-policy",
+            Self::Unavailable(_) => "unavailable",
+            Self::Deadline => "deadline",
+            Self::Internal(_) => "internal",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl From<CallError> for Status {
+    fn from(error: CallError) -> Self {
+        let code = match &error {
+            CallError::Malformed(_) => Code::InvalidArgument,
+            CallError::UnknownRevision(_) | CallError::NoPolicy(_) => Code::FailedPrecondition,
+            CallError::TooLarge { .. } => Code::OutOfRange,
+            CallError::Overloaded(_) => Code::ResourceExhausted,
+            CallError::Unavailable(_) => Code::Unavailable,
+            CallError::Deadline => Code::DeadlineExceeded,
+            CallError::Internal(_) => Code::Internal,
+            CallError::Cancelled => Code::Cancelled,
+        };
+        let message = match &error {
+            CallError::Malformed(text)
+            | CallError::Overloaded(text)
+            | CallError::NoPolicy(text)
+            | CallError::Unavailable(text)
+            | CallError::Internal(text) => text.clone(),
+            CallError::UnknownRevision(_)
+            | CallError::TooLarge { .. }
+            | CallError::Deadline
+            | CallError::Cancelled => error.to_string(),
+        };
+        let mut status = Self::new(code, message);
+        let metadata = status.metadata_mut();
+        if let Ok(kind) = error.kind().parse() {
+            metadata.insert(KIND, kind);
+        }
+        match &error {
+            CallError::TooLarge { limit } => {
+                if let Ok(limit) = limit.to_string().parse() {
+                    metadata.insert(LIMIT, limit);
+                }
+            }
+            CallError::UnknownRevision(revision) => {
+                if let Ok(revision) = revision.parse() {
+                    metadata.insert(REVISION, revision);
+                }
+            }
+            _ => {}
+        }
+        status
+    }
+}
+
+impl From<Status> for CallError {
+    fn from(status: Status) -> Self {
+        let text = status.message().to_owned();
+        let entry = |key| {
+            status
+                .metadata()
+                .get(key)
+                .and_then(|value| value.to_str().ok())
+        };
+        match (status.code(), entry(KIND)) {
+            (Code::InvalidArgument, _) => Self::Malformed(text),
+            (Code::FailedPrecondition, Some("unknown-revision")) => {
+                Self::UnknownRevision(entry(REVISION).unwrap_or_default().to_owned())
+            }
+            (Code::FailedPrecondition, _) => Self::NoPolicy(text),
+            (Code::OutOfRange, _) => Self::TooLarge {
+                limit: entry(LIMIT)
+                    .and_then(|limit| limit.parse().ok())
+                    .unwrap_or(0),
+            },
+            (Code::ResourceExhausted, _) => Self::Overloaded(text),
+            (Code::DeadlineExceeded, _) => Self::Deadline,
+            // tonic answers its own time-out with this code and text.
+            (Code::Cancelled, _) if text.contains("Timeout expired") => Self::Deadline,
+            (Code::Cancelled, _) => Self::Cancelled,
+            (Code::Unavailable | Code::Unknown, _) => Self::Unavailable(text),
+            (_, _) => Self::Internal(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_survives_the_wire() {
+        for error in [
+            CallError::Malformed("envelope is missing".into()),
+            CallError::UnknownRevision("abc123".into()),
+            CallError::TooLarge { limit: 1000 },
+            CallError::Overloaded("too many".into()),
+            CallError::NoPolicy("none loaded".into()),
+            CallError::Unavailable("draining".into()),
+            CallError::Deadline,
+            CallError::Internal("a check panicked".into()),
+            CallError::Cancelled,
+        ] {
+            assert_eq!(CallError::from(Status::from(error.clone())), error);
+        }
+    }
+}
