@@ -1,1 +1,190 @@
-//! .
+//! The client of the processing service that conduits and the gateway share:
+//! domain types in, domain types out, one HTTP/2 connection to one endpoint.
+//!
+//! Choosing among endpoints, trying again and hedging are the caller's; a call
+//! here is one try.
+
+mod content;
+
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use tonic::Request;
+use tonic::metadata::MetadataMap;
+use tonic::transport::{Channel, Endpoint};
+
+use millrace_proto::pb::processing_service_client::ProcessingServiceClient;
+use millrace_proto::{
+    CallError, ClientName, Direction, Plan, ScreenRequest, Settlement, Transaction, Verdict, pb,
+};
+
+pub use content::Content;
+
+/// A client of one endpoint: a node, a gateway, or a load balancer before
+/// them. Cheap to clone; clones share the connection.
+#[derive(Debug, Clone)]
+pub struct Client {
+    service: ProcessingServiceClient<Channel>,
+}
+
+/// How long a call may take, and what travels beside it.
+#[derive(Debug, Clone)]
+pub struct CallOptions {
+    /// From the call's start to its answer; it travels as the gRPC timeout.
+    pub deadline: Duration,
+    /// Trace context and the like.
+    pub metadata: MetadataMap,
+}
+
+/// The text is no endpoint.
+#[derive(Debug, thiserror::Error)]
+#[error("'{uri}' is not the address of a node, such as http://127.0.0.1:7750")]
+pub struct InvalidEndpoint {
+    uri: String,
+}
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// A peer that stopped answers no pings, and its calls fail after these two.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// A large message is not to wait for window updates of 64 KiB each.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 8 << 20;
+
+impl Client {
+    /// A client of the endpoint, which connects with the first call and again
+    /// whenever the connection was lost. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// The text is not an `http://` address.
+    pub fn connect_lazy(uri: &str) -> Result<Self, InvalidEndpoint> {
+        let invalid = || InvalidEndpoint {
+            uri: uri.to_owned(),
+        };
+        let endpoint = Endpoint::from_shared(uri.to_owned()).map_err(|_| invalid())?;
+        let plain = endpoint.uri().scheme_str() == Some("http");
+        if !plain || endpoint.uri().authority().is_none() {
+            return Err(invalid());
+        }
+        let channel = endpoint
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .connect_lazy();
+        Ok(Self {
+            service: ProcessingServiceClient::new(channel),
+        })
+    }
+
+    /// What the policy wants of this client: one plan at once, another at each
+    /// change, until the stream breaks.
+    ///
+    /// # Errors
+    /// The call failed; the stream's items fail likewise.
+    pub async fn watch_plan(
+        &self,
+        client: &ClientName,
+        direction: Direction,
+    ) -> Result<impl Stream<Item = Result<Plan, CallError>> + Send + use<>, CallError> {
+        let request = pb::WatchPlanRequest {
+            client: client.as_str().to_owned(),
+            direction: pb::Direction::from(direction).into(),
+        };
+        let stream = self.service.clone().watch_plan(request).await?.into_inner();
+        Ok(stream.map(|item| {
+            let plan = item?.plan.ok_or_else(|| malformed("plan is missing"))?;
+            plan.try_into().map_err(malformed)
+        }))
+    }
+
+    /// Judges what can be judged before there is a message.
+    ///
+    /// # Errors
+    /// Why there is no verdict.
+    pub async fn screen(
+        &self,
+        request: &ScreenRequest,
+        options: CallOptions,
+    ) -> Result<Verdict, CallError> {
+        let deadline = options.deadline;
+        let request = options.apply(pb::ScreenRequest::from(request.clone()));
+        let answer = within(deadline, self.service.clone().screen(request)).await?;
+        verdict(answer.into_inner().verdict)
+    }
+
+    /// Judges a message.
+    ///
+    /// # Errors
+    /// Why there is no verdict.
+    pub async fn process(
+        &self,
+        transaction: &Transaction,
+        content: &Content,
+        options: CallOptions,
+    ) -> Result<Verdict, CallError> {
+        let deadline = options.deadline;
+        let request = options.apply(content.frames(transaction));
+        let answer = within(deadline, self.service.clone().process(request)).await?;
+        verdict(answer.into_inner().verdict)
+    }
+
+    /// Tells what was really done.
+    ///
+    /// # Errors
+    /// It may not have arrived. A lost settlement loses a count, never a
+    /// message.
+    pub async fn settle(
+        &self,
+        settlement: Settlement,
+        options: CallOptions,
+    ) -> Result<(), CallError> {
+        let deadline = options.deadline;
+        let request = options.apply(pb::SettleRequest::from(settlement));
+        within(deadline, self.service.clone().settle(request)).await?;
+        Ok(())
+    }
+}
+
+impl CallOptions {
+    /// A deadline, and nothing beside it.
+    #[must_use]
+    pub fn deadline(deadline: Duration) -> Self {
+        Self {
+            deadline,
+            metadata: MetadataMap::new(),
+        }
+    }
+
+    fn apply<T>(self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        *request.metadata_mut() = self.metadata;
+        request.set_timeout(self.deadline);
+        request
+    }
+}
+
+/// The server ends a call in time on its own; this is for one that does not
+/// answer at all.
+async fn within<T>(
+    deadline: Duration,
+    call: impl Future<Output = Result<T, tonic::Status>>,
+) -> Result<T, CallError> {
+    match tokio::time::timeout(deadline, call).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(CallError::Deadline),
+    }
+}
+
+fn verdict(raw: Option<pb::Verdict>) -> Result<Verdict, CallError> {
+    let raw = raw.ok_or_else(|| malformed("verdict is missing"))?;
+    Verdict::try_from(raw).map_err(malformed)
+}
+
+/// An answer that breaks the contract is the server's fault, not the request's.
+fn malformed(problem: impl std::fmt::Display) -> CallError {
+    CallError::Internal(format!("malformed answer: {problem}"))
+}
