@@ -93,6 +93,11 @@ impl Metrics {
         metric
     }
 
+    /// Gives the registry to someone who registers metrics of their own, under their full names.
+    pub fn with_registry<T>(&self, register: impl FnOnce(&mut Registry) -> T) -> T {
+        register(&mut self.locked())
+    }
+
     /// A counter without labels.
     #[must_use]
     pub fn counter(&self, name: &str, help: &str) -> Counter {

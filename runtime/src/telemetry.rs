@@ -195,19 +195,18 @@ pub fn init(config: &TelemetryConfig, service: &str) -> Result<TelemetryGuard, T
         Some(endpoint) => Some(otlp::Exporter::new(endpoint, config.otlp.sample, service)?),
     };
 
-    let spans = exporter.as_ref().map(|exporter| {
-        let wanted = Targets::new().with_target(TRACE_TARGET, LevelFilter::TRACE);
-        tracing_opentelemetry::layer()
-            .with_tracer(exporter.tracer())
-            .with_location(false)
-            .with_threads(false)
-            .with_filter(wanted)
-    });
-    tracing_subscriber::registry()
-        .with(spans)
-        .with(log_layer(sink.writer(), config.log.format, levels))
-        .try_init()
-        .map_err(|_| TelemetryError::Twice)?;
+    let (writer, format) = (sink.writer(), config.log.format);
+    // No `Option` of a layer here: an absent layer still has `tracing` ask at each span whether it is wanted.
+    match &exporter {
+        None => tracing_subscriber::registry()
+            .with(log_layer(writer, format, levels))
+            .try_init(),
+        Some(exporter) => tracing_subscriber::registry()
+            .with(span_layer(exporter))
+            .with(log_layer(writer, format, levels))
+            .try_init(),
+    }
+    .map_err(|_| TelemetryError::Twice)?;
 
     log_panics();
     if config.log.file.is_some() {
@@ -226,6 +225,19 @@ where
         .event_format(format::Lines::new(format))
         .with_writer(writer)
         .with_filter(levels)
+}
+
+fn span_layer<S>(exporter: &otlp::Exporter) -> impl Layer<S> + use<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    tracing_opentelemetry::layer()
+        .with_tracer(exporter.tracer())
+        .with_location(false)
+        .with_threads(false)
+        .with_target(false)
+        .with_tracked_inactivity(false)
+        .with_filter(Targets::new().with_target(TRACE_TARGET, LevelFilter::TRACE))
 }
 
 /// The levels to log at: the variable's, else the configuration's.

@@ -43,6 +43,10 @@ struct Metadata<'a>(&'a mut MetadataMap);
 
 impl Injector for Metadata<'_> {
     fn set(&mut self, key: &str, value: String) {
+        // An empty `tracestate` says nothing; the propagator writes one all the same.
+        if value.is_empty() {
+            return;
+        }
         if let (Ok(key), Ok(value)) = (
             MetadataKey::from_bytes(key.as_bytes()),
             MetadataValue::try_from(value),
@@ -99,6 +103,7 @@ mod tests {
             let caller = trace_span!("caller");
             let mut metadata = MetadataMap::new();
             caller.in_scope(|| inject(&mut metadata));
+            assert_eq!(metadata.len(), 1, "traceparent alone: {metadata:?}");
 
             let callee = trace_span!("callee");
             adopt(&callee, &metadata);
