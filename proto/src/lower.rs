@@ -248,13 +248,12 @@ fn fit_reply(verdict: &mut Verdict, can: &Capabilities) {
         }
     };
     let permanent = verdict.disposition == Disposition::Reject;
+    let own = Reply::new(code, Some(enhanced), text).ok();
     let fits = verdict
         .reply
         .as_ref()
         .is_some_and(|reply| reply.is_permanent() == permanent);
-    if !fits {
-        verdict.reply = Reply::new(code, Some(enhanced), text).ok();
-    } else if !can.reply_text {
+    if fits && !can.reply_text && verdict.reply != own {
         let done = if permanent { "refusal" } else { "delay" };
         degrade(
             verdict,
@@ -262,6 +261,9 @@ fn fit_reply(verdict: &mut Verdict, can: &Capabilities) {
             done,
             "the caller has words of its own",
         );
+    }
+    if !fits || !can.reply_text {
+        verdict.reply = own;
     }
 }
 

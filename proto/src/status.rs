@@ -47,7 +47,9 @@ const LIMIT: &str = "millrace-limit";
 const REVISION: &str = "millrace-revision";
 
 impl CallError {
-    fn kind(&self) -> &'static str {
+    /// The name used in logs and metrics.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
         match self {
             Self::Malformed(_) => "malformed",
             Self::UnknownRevision(_) => "unknown-revision",
