@@ -1,0 +1,97 @@
+# The recipes that people and CI run alike. `make help` lists them.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# What the build itself needs, beside a Rust toolchain.
+BUILD_PACKAGES := gcc make pkg-config
+# Python tools that tests and lints run, in a folder of their own.
+VENV := target/venv
+BUF_VERSION := 1.75.0
+DENY_VERSION := 0.20.2
+FUZZ_VERSION := 0.13.2
+NEXTEST_VERSION := 0.9.143
+FUZZ_SECONDS ?= 15
+FUZZ_TARGETS = $(notdir $(basename $(wildcard tests/fuzz/targets/*.rs)))
+TOOLS := $(CURDIR)/target/tools
+
+export PATH := $(TOOLS)/bin:$(PATH)
+
+## up: build and run the whole system on this machine
+.PHONY: up
+up: packages-build
+	cargo build --release -p millrace
+	target/release/millrace up
+
+## test: everything that CI runs: lints, unit, property, end-to-end and fuzz tests
+.PHONY: test
+test: packages lint docs test-rust examples fuzz
+	@echo "make test: all passed"
+
+## test-rust: unit, property and end-to-end tests
+.PHONY: test-rust
+test-rust: packages nextest
+	cargo build --workspace --bins
+	cargo nextest run --workspace --profile ci
+	cargo test --workspace --doc
+
+## lint: formatting, clippy, licences, the contract's style and compatibility
+.PHONY: lint
+lint: packages-build deny $(VENV)/bin/buf
+	cargo fmt --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo deny check licenses bans sources
+	cd proto && ../$(VENV)/bin/buf lint
+	cd proto && ../$(VENV)/bin/buf breaking --against released.binpb
+
+## docs: the API documentation, with every broken link an error
+.PHONY: docs
+docs: packages-build
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+
+## examples: the shipped example configurations, through the real programs
+.PHONY: examples
+examples: packages-build
+	cargo build --workspace --bins
+	set -e; for file in docs/examples/gateway*.toml; do echo "$$file"; target/debug/conduit-gateway --config "$$file" --check; done
+	set -e; for file in docs/examples/mpd-node*.toml; do echo "$$file"; target/debug/mpd-node --config "$$file" --check; done
+
+## fuzz: FUZZ_SECONDS (15) of each fuzz target
+.PHONY: fuzz
+fuzz: packages-build cargo-fuzz
+	tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+## bench: the cost of a message against a filter that does nothing, in one run
+.PHONY: bench
+bench: packages
+	bench/run
+
+## packages: install the Debian packages that are missing, and say which
+.PHONY: packages packages-build
+packages:
+	tests/install-packages $(BUILD_PACKAGES) $$(sed 's/#.*//' tests/packages.txt)
+packages-build:
+	tests/install-packages $(BUILD_PACKAGES)
+
+$(VENV)/bin/buf:
+	tests/install-packages python3-venv
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet buf-bin==$(BUF_VERSION)
+
+.PHONY: deny nextest cargo-fuzz
+deny:
+	@cargo deny --version >/dev/null 2>&1 || cargo install --debug --locked --root $(TOOLS) cargo-deny@$(DENY_VERSION)
+nextest:
+	@cargo nextest --version >/dev/null 2>&1 || cargo install --locked --root $(TOOLS) cargo-nextest@$(NEXTEST_VERSION)
+cargo-fuzz:
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install --debug --locked --root $(TOOLS) cargo-fuzz@$(FUZZ_VERSION)
+
+## clean: remove what was built
+.PHONY: clean
+clean:
+	cargo clean
+
+## help: this list
+.PHONY: help
+help:
+	@sed -n 's/^## /  make /p' $(MAKEFILE_LIST)
