@@ -10,7 +10,7 @@
 //! | `client` | configured name of the MTA or listener that the message came in by |
 //! | `direction` | `inbound`, `outbound`, `local` |
 //! | `conduit` | what carried it: `milter`, `qmail-queue`, … |
-//! | `stage` | when the verdict was given: `connect`, `helo`, `mail`, `rcpt`, `data`, `message` |
+//! | `stage` | when the verdict was given: `connect`, `helo`, `mail`, `rcpt`, `data`, `end-of-message` |
 //! | `peer` | address of the SMTP client |
 //! | `helo` | what it called itself |
 //! | `sender` | envelope sender, empty for a bounce |

@@ -12,6 +12,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("miltertest", "miltertest"),
     ("openssl", "openssl"),
     ("postfix", "postfix"),
+    ("promtool", "prometheus"),
     ("python3", "python3"),
     ("saslpasswd2", "sasl2-bin"),
     ("swaks", "swaks"),
@@ -55,6 +56,23 @@ pub fn require_root(why: &str) {
         nix::unistd::geteuid().is_root(),
         "this test must run as root: {why}"
     );
+}
+
+/// Where programs lie that are fetched and not installed: `$MILLRACE_TEST_CACHE`, else `tmp` in the
+/// build's target folder.
+///
+/// # Panics
+/// When the test does not run from the build's target folder.
+pub fn cache_folder() -> PathBuf {
+    if let Some(folder) = env::var_os("MILLRACE_TEST_CACHE") {
+        return folder.into();
+    }
+    let test = env::current_exe().expect("a program knows its own path");
+    // The test lies in TARGET/PROFILE/deps.
+    test.ancestors()
+        .nth(3)
+        .expect("tests are run from the build's target folder")
+        .join("tmp")
 }
 
 fn find(name: &str) -> Option<PathBuf> {

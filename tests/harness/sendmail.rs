@@ -3,7 +3,6 @@
 //! The two packages cannot be installed together, so Sendmail's are downloaded and unpacked once,
 //! into a cache folder: `$MILLRACE_TEST_CACHE`, else `tmp` in the build's target folder.
 
-use std::env;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -199,7 +198,7 @@ struct Installation {
 impl Installation {
     /// Finds it in the cache, or puts it there.
     fn find() -> Self {
-        let cache = cache_folder().join("sendmail");
+        let cache = packages::cache_folder().join("sendmail");
         fs::create_dir_all(&cache).expect("the cache folder can be made");
         let found = Self {
             root: cache.join("root"),
@@ -262,18 +261,6 @@ impl Installation {
     fn log_shim(&self) -> PathBuf {
         self.root.join("log_shim.so")
     }
-}
-
-fn cache_folder() -> PathBuf {
-    if let Some(folder) = env::var_os("MILLRACE_TEST_CACHE") {
-        return folder.into();
-    }
-    let test = env::current_exe().expect("a program knows its own path");
-    // The test lies in TARGET/PROFILE/deps.
-    test.ancestors()
-        .nth(3)
-        .expect("tests are run from the build's target folder")
-        .join("tmp")
 }
 
 /// Sendmail logs by syslog(3) alone; this puts its lines into a file.
