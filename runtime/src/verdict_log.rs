@@ -26,7 +26,7 @@
 //! | `unscanned` | checks that could not be done, and why |
 //! | `node` | the node that decided |
 //! | `duration_us` | microseconds from the message's end (or the stage's command) to the verdict |
-//! | `outcome` | what was really done: `carried-out`, or why not |
+//! | `outcome` | what became of it: `done`, `aborted`, `failed` |
 //!
 //! Byte values are [`printable`](crate::printable): what is no printable UTF-8 is `\xNN`, a backslash is doubled.
 //! In the human format a list is separated by commas, a finding is `NAME(2.50){detail}[file:line]`, an unscanned

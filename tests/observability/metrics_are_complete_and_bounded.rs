@@ -91,3 +91,18 @@ fn strangers_do_not_choose_how_many_series_there_are() {
             .any(|(_, labels)| labels.values().any(|value| value.contains("stranger")))
     );
 }
+
+#[test]
+fn every_metric_is_in_the_operators_guide() {
+    const GUIDE: &str = include_str!("../../docs/operations.md");
+    let servers = Servers::start(&Told::default());
+    let undocumented: Vec<String> = servers
+        .metrics()
+        .iter()
+        .flat_map(|page| page.lines())
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+        .filter(|name| !GUIDE.contains(&format!("`{name}`")))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(undocumented, Vec::<String>::new());
+}
