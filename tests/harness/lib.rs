@@ -1,13 +1,17 @@
 //! The harness of Millrace's end-to-end tests: real mail servers in front, real binaries of ours
 //! behind, all of it on loopback, in temp folders, on ports of its own.
 //!
-//! The harness knows none of our crates: it sees the product as an administrator does, through
-//! sockets, files, signals and command lines. It is a test tool, so it panics, with what it knows,
-//! when something cannot be had: a test that cannot run has failed.
+//! The harness sees the product as an administrator does, through sockets, files, signals and
+//! command lines; of our crates it knows only the contract, so that it can play a node
+//! ([`scripted_node`]). It is a test tool, so it panics, with what it knows, when something cannot
+//! be had: a test that cannot run has failed.
 //!
-//! A test reads: start a [`sink::Sink`] where delivered mail ends, a gateway that
-//! filters, an [`mta::Mta`] that uses it, and speak to it with an [`smtp::Client`].
+//! A test reads: start a [`sink::Sink`] where delivered mail ends, a node and a
+//! [`servers::Gateway`] that uses it, an [`mta::Mta`] that uses the gateway, and speak to that with
+//! an [`smtp::Client`]. [`route::Route`] starts them all.
 
+pub mod admin;
+mod both;
 pub mod certificate;
 pub mod message;
 pub mod mta;
@@ -16,7 +20,10 @@ pub mod patience;
 pub mod ports;
 pub mod postfix;
 pub mod process;
+pub mod route;
 pub mod sasl;
+pub mod scripted_node;
 pub mod sendmail;
+pub mod servers;
 pub mod sink;
 pub mod smtp;

@@ -1,0 +1,20 @@
+//! Real mail through real mail servers: every behaviour with Postfix and with Sendmail.
+//!
+//! Where a test is about what a conduit does, a scripted node says what it is to do; where it is
+//! about the product as a whole, a real node judges by a real policy.
+
+mod a_gateway_that_is_lost_defers_mail;
+mod a_node_that_is_lost_defers_mail;
+mod a_slow_node_keeps_the_mail_server_waiting;
+mod accepted_mail_is_delivered_as_it_was_sent;
+mod bodies_are_replaced_whole;
+mod dispositions_are_carried_out;
+mod envelopes_are_edited_as_the_verdict_says;
+mod headers_are_edited_as_the_verdict_says;
+mod messages_of_all_sizes_pass;
+mod recipients_that_differ_after_data;
+mod refusals_are_given_at_every_stage;
+mod same;
+mod signed_mail_still_verifies;
+mod tls_and_auth_reach_the_node;
+mod unix_sockets_serve_as_ports_do;
