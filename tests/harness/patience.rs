@@ -19,6 +19,7 @@ pub fn poll<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
         if Instant::now() > deadline {
             return None;
         }
+        #[allow(clippy::disallowed_methods, reason = "tests have threads of their own")]
         thread::sleep(STEP);
     }
 }

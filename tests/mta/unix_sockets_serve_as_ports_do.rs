@@ -17,13 +17,12 @@ fn mail_passes_through_a_unix_socket(kind: Kind) {
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("it is ours");
     let socket = folder.path().join("milter.sock");
     let node = ScriptedNode::start(Script::editing(vec![edit::add("X-Seen", "yes")]));
-    let listen = format!("unix://{}", socket.display());
-    // Postfix's daemons are not of our group; in real life `group` is set and the mode is 0660.
-    let _gateway = Gateway::start_with(
-        &Upstream::Nodes(vec![node.port()]),
-        &["--milter", &listen, "--milter-mode", "0666"],
-        "",
+    // Postfix's daemons are not of our group; in real life the group is set and the mode is 0660.
+    let client = format!(
+        "[[client]]\nname = \"mx\"\nlisten = [\"unix://{}\"]\nsocket_mode = \"0666\"\n",
+        socket.display()
     );
+    let _gateway = Gateway::start_with(&Upstream::Nodes(vec![node.port()]), &[], &client);
     let sink = Sink::start();
     let mta = Mta::start(kind, &sink, &Wanted::filtered_through(&socket));
     let mut client = Client::connect(mta.port());
