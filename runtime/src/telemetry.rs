@@ -6,6 +6,7 @@
 //! caches that at each call site, and a span costs one load of an atomic.
 
 mod config;
+mod export;
 mod format;
 mod otlp;
 mod sink;
@@ -114,7 +115,8 @@ impl Drop for TelemetryGuard {
 
 /// Sets the process's subscriber up. `service` is the process's name, such as `mpd-node`.
 ///
-/// With an OTLP endpoint or a log file it must be called inside a tokio runtime.
+/// With an OTLP endpoint or a log file it must be called inside a multi-threaded tokio runtime, and the guard
+/// dropped inside it: the last spans travel over its other threads.
 ///
 /// # Errors
 /// [`TelemetryError`]: a configuration that cannot be used, or a second call in one process.

@@ -45,7 +45,11 @@ where
             LogFormat::Human => {
                 SystemTime.format_time(&mut Writer::new(&mut line.text))?;
                 write!(line.text, " {} {}:", meta.level(), meta.target())?;
-                event.record(&mut Human(&mut line));
+                let head = line.text.len();
+                event.record(&mut Human {
+                    line: &mut line,
+                    head,
+                });
             }
             LogFormat::Json => {
                 line.text.push_str("{\"timestamp\":\"");
@@ -74,16 +78,22 @@ impl Line {
 }
 
 /// ` message` and ` key=value`, with quotes around a value that has spaces.
-struct Human<'a>(&'a mut Line);
+struct Human<'a> {
+    line: &'a mut Line,
+    /// Where the message goes, before all fields, whenever it comes.
+    head: usize,
+}
 
 impl Human<'_> {
     fn value(&mut self, field: &Field, value: &str) {
-        let text = &mut self.0.text;
-        text.push(' ');
+        let text = &mut self.line.text;
         if field.name() == "message" {
-            push_printable(text, value.as_bytes(), "");
+            let mut message = String::from(" ");
+            push_printable(&mut message, value.as_bytes(), "");
+            text.insert_str(self.head, &message);
             return;
         }
+        text.push(' ');
         text.push_str(field.name());
         text.push('=');
         let quoted = value.is_empty() || value.contains(' ');
@@ -107,8 +117,8 @@ impl Visit for Human<'_> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if self.0.is_rendered(field) {
-            let _ = write!(self.0.text, " {value:?}");
+        if self.line.is_rendered(field) {
+            let _ = write!(self.line.text, " {value:?}");
             return;
         }
         self.value(field, &format!("{value:?}"));

@@ -10,6 +10,7 @@ use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider,
 };
 
+use super::export::Reported;
 use super::{TelemetryError, host_name};
 
 /// Spans that may wait; a receiver that is away costs spans, not memory.
@@ -59,7 +60,7 @@ impl Exporter {
             .build();
         let provider = SdkTracerProvider::builder()
             .with_span_processor(
-                BatchSpanProcessor::builder(exporter)
+                BatchSpanProcessor::builder(Reported::new(exporter))
                     .with_batch_config(batches)
                     .build(),
             )
