@@ -10,12 +10,13 @@ struct Kept {
     name: Bytes,
     /// `None`: deleted.
     value: Option<Bytes>,
+    /// The mail server's own Received: inserts count it, filters see it not.
+    own: bool,
 }
 
-/// The headers of the message that goes out, after a filter's edits. Names and
-/// values with all that stands behind the colon; the mail server's own Received
-/// stands first and is not in the list that comes back, but is counted as it
-/// counts it.
+/// The headers of the message that goes out, after a filter's edits: names, and
+/// values with all that stands behind the colon. The mail server's own Received
+/// is left out.
 #[must_use]
 pub fn apply_to_headers(
     flavour: Flavour,
@@ -23,38 +24,49 @@ pub fn apply_to_headers(
     headers: &[(Bytes, Bytes)],
     edits: &[Response],
 ) -> Vec<(Bytes, Bytes)> {
-    let mut kept: Vec<Kept> = headers
-        .iter()
-        .map(|(name, value)| Kept {
-            name: name.clone(),
-            value: Some(value.clone()),
-        })
-        .collect();
-    // Where the mail server's own Received stands in the list.
-    let mut received = 0;
+    let mut kept = vec![Kept {
+        own: true,
+        ..Kept::new(&Bytes::from_static(b"Received"), Bytes::new())
+    }];
+    kept.extend(
+        headers
+            .iter()
+            .map(|(name, value)| Kept::new(name, value.clone())),
+    );
     for edit in edits {
         match edit {
             Response::AddHeader { name, value } => {
-                let value = written(value, leading_space);
-                add(flavour, &mut kept, name, value);
+                add(
+                    flavour,
+                    &mut kept,
+                    Kept::new(name, written(value, leading_space)),
+                );
             }
             Response::InsertHeader { index, name, value } => {
-                let header = Kept {
-                    name: name.clone(),
-                    value: Some(written(value, leading_space)),
-                };
-                insert(flavour, &mut kept, &mut received, *index, header);
+                let at = insert_position(flavour, &kept, *index as usize);
+                kept.insert(at, Kept::new(name, written(value, leading_space)));
             }
             Response::ChangeHeader { index, name, value } => {
                 let new = (!value.is_empty()).then(|| written(value, leading_space));
-                change(flavour, &mut kept, (*index).max(1), name, new);
+                change(flavour, &mut kept, *index, name, new);
             }
             _ => {}
         }
     }
     kept.into_iter()
+        .filter(|header| !header.own)
         .filter_map(|header| Some((header.name, header.value?)))
         .collect()
+}
+
+impl Kept {
+    fn new(name: &Bytes, value: Bytes) -> Self {
+        Self {
+            name: name.clone(),
+            value: Some(value),
+            own: false,
+        }
+    }
 }
 
 fn written(value: &Bytes, leading_space: bool) -> Bytes {
@@ -67,65 +79,39 @@ fn written(value: &Bytes, leading_space: bool) -> Bytes {
     spaced.freeze()
 }
 
-fn add(flavour: Flavour, kept: &mut Vec<Kept>, name: &Bytes, value: Bytes) {
-    let header = Kept {
-        name: name.clone(),
-        value: Some(value),
-    };
+/// Sendmail puts a header above its first namesake, Postfix to the end.
+fn add(flavour: Flavour, kept: &mut Vec<Kept>, header: Kept) {
     let namesake = kept
         .iter()
-        .position(|known| known.name.eq_ignore_ascii_case(name));
+        .position(|known| !known.own && known.name.eq_ignore_ascii_case(&header.name));
     match (flavour, namesake) {
         (Flavour::Sendmail | Flavour::Minimal, Some(at)) => kept.insert(at, header),
         _ => kept.push(header),
     }
 }
 
-/// The index counts all headers as edited so far, the own Received too.
-/// Sendmail's list has that on top as well, but what it inserts at the first
-/// places goes above it.
-fn insert(flavour: Flavour, kept: &mut Vec<Kept>, received: &mut usize, index: u32, header: Kept) {
-    let at = index as usize;
-    match flavour {
-        Flavour::Postfix => {
-            // Deleted headers are not counted.
-            let mut position = 0;
-            let mut left = at;
-            let mut passed_received = false;
-            while left > 0 && (position < kept.len() || !passed_received) {
-                if position == *received && !passed_received {
-                    passed_received = true;
-                    left -= 1;
-                    continue;
-                }
-                if position >= kept.len() {
-                    break;
-                }
-                left -= usize::from(kept[position].value.is_some());
-                position += 1;
-            }
-            if position <= *received && !passed_received {
-                *received += 1;
-            }
-            kept.insert(position.min(kept.len()), header);
-        }
-        Flavour::Sendmail | Flavour::Minimal => kept.insert(at.min(kept.len()), header),
-    }
+/// From 0, over the list as edited so far. Sendmail keeps deleted headers in
+/// it, Postfix does not.
+fn insert_position(flavour: Flavour, kept: &[Kept], index: usize) -> usize {
+    kept.iter()
+        .enumerate()
+        .filter(|(_, header)| flavour != Flavour::Postfix || header.value.is_some())
+        .map(|(at, _)| at)
+        .nth(index)
+        .unwrap_or(kept.len())
 }
 
+/// From 1 (0 is 1), among those of the name. Sendmail counts deleted ones, and
+/// brings them back. Beyond the last, a header is added.
 fn change(flavour: Flavour, kept: &mut Vec<Kept>, index: u32, name: &Bytes, value: Option<Bytes>) {
-    let counts_deleted = flavour != Flavour::Postfix;
     let found = kept
-        .iter()
-        .enumerate()
-        .filter(|(_, header)| {
-            header.name.eq_ignore_ascii_case(name) && (counts_deleted || header.value.is_some())
-        })
-        .map(|(at, _)| at)
-        .nth(index as usize - 1);
+        .iter_mut()
+        .filter(|header| !header.own && header.name.eq_ignore_ascii_case(name))
+        .filter(|header| flavour != Flavour::Postfix || header.value.is_some())
+        .nth(index.max(1) as usize - 1);
     match (found, value) {
-        (Some(at), value) => kept[at].value = value,
-        (None, Some(value)) => add(flavour, kept, name, value),
+        (Some(header), value) => header.value = value,
+        (None, Some(value)) => add(flavour, kept, Kept::new(name, value)),
         (None, None) => {}
     }
 }
