@@ -339,4 +339,4 @@ pub(crate) fn seal(out: &mut BytesMut, start: usize) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

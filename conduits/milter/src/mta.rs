@@ -502,3 +502,6 @@ fn is_sent(letter: u8, steps: Steps, version: u32) -> bool {
     };
     !steps.contains(left_out)
 }
+
+#[cfg(test)]
+mod tests;
