@@ -1,0 +1,6 @@
+local conn = connect()
+ok("connect", mt.conninfo(conn, "localhost", "unspec"))
+ok("helo", mt.helo(conn, "localhost"))
+message(conn, "by hand")
+passes(conn, "eom")
+mt.disconnect(conn)

@@ -1,0 +1,6 @@
+local conn = connect()
+greet(conn)
+message(conn, "x")
+passes(conn, "eom")
+if not mt.eom_check(conn, MT_QUARANTINE, "looks odd") then error("no quarantine") end
+mt.disconnect(conn)

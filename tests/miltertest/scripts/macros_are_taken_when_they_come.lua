@@ -1,0 +1,7 @@
+local conn = connect()
+mt.macro(conn, SMFIC_CONNECT, "j", "mx.test.example", "{daemon_name}", "first")
+greet(conn)
+mt.macro(conn, SMFIC_MAIL, "i", "4ABCDEF", "{auth_type}", "PLAIN", "{auth_authen}", "joe")
+message(conn, "x")
+passes(conn, "eom")
+mt.disconnect(conn)
