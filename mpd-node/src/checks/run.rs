@@ -21,6 +21,7 @@ pub(crate) fn run<'p>(facts: &Facts<'p>) -> Findings<'p> {
 }
 
 fn run_one(check: &dyn Check, name: &Arc<str>, facts: &Facts<'_>, findings: &mut Findings<'_>) {
+    let _span = millrace_runtime::trace_span!("check", check = check.name()).entered();
     let begun = Instant::now();
     let done = catch_unwind(AssertUnwindSafe(|| check.run(facts, findings)));
     if done.is_err() {
