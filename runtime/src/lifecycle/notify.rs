@@ -1,10 +1,17 @@
 //! What the service manager is told, per sd_notify(3). Without one (no `NOTIFY_SOCKET`) nothing happens.
 
+use std::sync::Once;
+
 use sd_notify::NotifyState;
 
-/// The process serves.
+/// The process serves, or serves again after a reload. Must be called inside a tokio runtime.
+///
+/// From then on the service manager's watchdog is fed, if it has one for us, from a task of the runtime that serves
+/// mail: a runtime that no longer runs tasks is one that should be restarted.
 pub fn ready() {
+    static FED: Once = Once::new();
     send(&[NotifyState::Ready]);
+    FED.call_once(feed_watchdog);
 }
 
 /// The process reads its configuration again; call [`ready`] when it has.
@@ -26,9 +33,7 @@ pub fn status(text: &str) {
     send(&[NotifyState::Status(text)]);
 }
 
-/// Feeds the service manager's watchdog, if it has one for us, from a task of the runtime that serves mail: a
-/// runtime that no longer runs tasks is one that should be restarted. Must be called inside a tokio runtime.
-pub fn feed_watchdog() {
+fn feed_watchdog() {
     let Some(patience) = sd_notify::watchdog_enabled() else {
         return;
     };
