@@ -122,7 +122,7 @@ impl Command {
                     pairs: data,
                 })
             }
-            b'C' => parse_connect(data)?,
+            b'C' => parse_connect(&data)?,
             b'H' => Self::Helo(first(&data)),
             b'M' => Self::Mail(RawPath::parse(data)),
             b'R' => Self::Rcpt(RawPath::parse(data)),
@@ -268,8 +268,8 @@ impl MacroBlock {
     }
 }
 
-fn parse_connect(data: Bytes) -> Result<Command, CommandError> {
-    let end = memchr::memchr(0, &data).ok_or(CommandError::Short(b'C'))?;
+fn parse_connect(data: &Bytes) -> Result<Command, CommandError> {
+    let end = memchr::memchr(0, data).ok_or(CommandError::Short(b'C'))?;
     let host = data.slice(..end);
     let mut rest = data.slice(end + 1..);
     if rest.is_empty() {

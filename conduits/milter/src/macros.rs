@@ -29,7 +29,7 @@ pub(crate) struct Known {
 impl MacroStore {
     /// Keeps the macros of a frame. Those for a command that no mail server has
     /// are dropped.
-    pub(crate) fn store(&mut self, block: MacroBlock) {
+    pub(crate) fn store(&mut self, block: &MacroBlock) {
         let Some(slot) = ORDER.iter().position(|&letter| letter == block.command) else {
             return;
         };
@@ -144,10 +144,12 @@ fn cut(text: &[u8]) -> (&[u8], &[u8]) {
 mod tests {
     use super::*;
 
-    fn store(frames: &[(u8, &[(&str, &[u8])])]) -> MacroStore {
+    type Pairs<'a> = &'a [(&'a str, &'a [u8])];
+
+    fn store(frames: &[(u8, Pairs<'_>)]) -> MacroStore {
         let mut store = MacroStore::default();
         for (command, pairs) in frames {
-            store.store(MacroBlock::new(*command, pairs));
+            store.store(&MacroBlock::new(*command, pairs));
         }
         store
     }
@@ -169,7 +171,7 @@ mod tests {
     fn the_queue_id_told_at_mail_lasts_until_the_next_message() {
         let mut told = store(&[(b'M', &[("i", b"Q1")])]);
         told.begin_message();
-        told.store(MacroBlock::new(b'E', &[("{msg_id}", b"<1@x>")]));
+        told.store(&MacroBlock::new(b'E', &[("{msg_id}", b"<1@x>")]));
         assert_eq!(told.value(b"i"), Some(Bytes::from_static(b"Q1")));
         told.begin_message();
         assert_eq!(
@@ -184,12 +186,12 @@ mod tests {
         let mut told = store(&[(b'H', &[]), (b'M', &[("i", b""), ("i", b"Q"), ("", b"")])]);
         assert_eq!(told.all().len(), 3);
         assert_eq!(told.value(b"i"), Some(Bytes::from_static(b"Q")));
-        told.store(MacroBlock {
+        told.store(&MacroBlock {
             command: b'R',
             pairs: Bytes::from_static(b"{odd}"),
         });
         assert_eq!(told.value(b"{odd}"), Some(Bytes::new()));
-        told.store(MacroBlock::new(b'?', &[("x", b"y")]));
+        told.store(&MacroBlock::new(b'?', &[("x", b"y")]));
         assert_eq!(told.value(b"x"), None);
     }
 

@@ -222,7 +222,7 @@ impl Session {
                 quiet(Event::Negotiated)
             }
             Command::Macros(block) => {
-                self.macros.store(block);
+                self.macros.store(&block);
                 quiet(Event::Macros)
             }
             Command::Connect { host, peer } => match self.enter(Kind::Connect) {

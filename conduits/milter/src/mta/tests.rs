@@ -38,7 +38,10 @@ fn negotiated(flavour: Flavour, steps: Steps) -> Mta {
         steps,
         ..Wanted::EVERYTHING
     };
-    let response = wanted.agree(&flavour.offer()).expect("agreement").response();
+    let response = wanted
+        .agree(&flavour.offer())
+        .expect("agreement")
+        .response();
     assert_eq!(reply(&mut mta, &response), Ok(Received::Negotiated));
     mta
 }
@@ -84,7 +87,10 @@ fn the_end_of_a_message_is_told_with_its_edits() {
     assert!(outcome.is_accepted());
     assert_eq!(outcome.held(), Some(&"spam".into()));
     assert_eq!(outcome.at, b'E');
-    assert!(letters(&mut mta).starts_with("ADM"), "Postfix aborts, then the next message");
+    assert!(
+        letters(&mut mta).starts_with("ADM"),
+        "Postfix aborts, then the next message"
+    );
 }
 
 #[test]
@@ -116,14 +122,25 @@ fn a_filter_that_breaks_the_protocol_is_found_out() {
     };
     // Before the message, nothing is due.
     let mut mta = negotiated(Flavour::Postfix, steps);
-    assert_eq!(reply(&mut mta, &Response::Continue), Err(MtaError::NotDue('c')));
+    assert_eq!(
+        reply(&mut mta, &Response::Continue),
+        Err(MtaError::NotDue('c'))
+    );
     // At CONNECT.
-    for response in [Response::Discard, Response::Progress, Response::Skip, header.clone()] {
+    for response in [
+        Response::Discard,
+        Response::Progress,
+        Response::Skip,
+        header.clone(),
+    ] {
         let mut mta = negotiated(Flavour::Postfix, Steps::NONE);
         mta.send(message(1));
         letters(&mut mta);
         let found = reply(&mut mta, &response);
-        assert!(matches!(found, Err(MtaError::OutOfPlace { .. })), "{response:?}");
+        assert!(
+            matches!(found, Err(MtaError::OutOfPlace { .. })),
+            "{response:?}"
+        );
     }
     // Bits that were not offered.
     let mut mta = Mta::new(Flavour::Minimal, Client::default());
@@ -134,7 +151,10 @@ fn a_filter_that_breaks_the_protocol_is_found_out() {
         steps: Steps::ALL,
         macros: Vec::new(),
     };
-    assert!(matches!(reply(&mut mta, &response), Err(MtaError::NotOffered { .. })));
+    assert!(matches!(
+        reply(&mut mta, &response),
+        Err(MtaError::NotOffered { .. })
+    ));
     // An edit that was not asked for.
     let mut mta = Mta::new(Flavour::Postfix, Client::default());
     letters(&mut mta);

@@ -1,3 +1,4 @@
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use bytes::BufMut;
@@ -43,15 +44,18 @@ impl Filter {
         let mut wire = BytesMut::new();
         command.encode(&mut wire);
         self.session.space().put_slice(&wire);
-        Ok(self.session.next_step(&mut self.out)?.expect("a whole frame"))
+        Ok(self
+            .session
+            .next_step(&mut self.out)?
+            .expect("a whole frame"))
     }
 
-    fn feed(&mut self, command: Command) -> Step {
-        self.try_feed(&command).expect("a sound command")
+    fn feed(&mut self, command: impl Borrow<Command>) -> Step {
+        self.try_feed(command.borrow()).expect("a sound command")
     }
 
     /// Feeds, and continues where an answer is due.
-    fn pass(&mut self, command: Command) -> Step {
+    fn pass(&mut self, command: impl Borrow<Command>) -> Step {
         let step = self.feed(command);
         if step.reply_due {
             self.answer(&Answer::Continue);
@@ -66,7 +70,9 @@ impl Filter {
     }
 
     fn answer(&mut self, answer: &Answer) {
-        self.session.answer(answer, &mut self.out).expect("due and allowed");
+        self.session
+            .answer(answer, &mut self.out)
+            .expect("due and allowed");
     }
 
     fn written(&mut self) -> Vec<u8> {
@@ -139,7 +145,10 @@ fn a_message_is_put_together_from_its_steps() {
     let step = filter.feed(last);
     assert_eq!(step.event, Event::EndOfMessage);
     let session = &mut filter.session;
-    assert_eq!(session.content().take_whole(), &b"Subject: hi\r\n\r\nbody\r\n"[..]);
+    assert_eq!(
+        session.content().take_whole(),
+        &b"Subject: hi\r\n\r\nbody\r\n"[..]
+    );
     assert_eq!(session.queue_id(), Some("Q1".into()));
     assert_eq!(session.connection().ptr, Some("client.example".into()));
     assert_eq!(session.connection().helo, Some("me.test".into()));
@@ -164,7 +173,10 @@ fn steps_agreed_to_be_silent_are_never_answered() {
         let step = filter.feed(command);
         assert_eq!(step.reply_due, last, "{step:?}");
     }
-    filter.session.finish(&verdict(Disposition::Accept), &mut filter.out).expect("due");
+    filter
+        .session
+        .finish(&verdict(Disposition::Accept), &mut filter.out)
+        .expect("due");
     assert_eq!(filter.written(), b"\0\0\0\x01a");
     let again = filter.session.answer(&Answer::Continue, &mut filter.out);
     assert_eq!(again, Err(AnswerError::NotDue));
@@ -180,7 +192,10 @@ fn several_messages_a_reset_and_a_second_ehlo_share_a_connection() {
     let step = filter.feed(Command::Abort);
     assert!(step.withdrew && !step.reply_due);
     assert_eq!(filter.session.envelope(), &Envelope::default());
-    assert!(!filter.feed(Command::Abort).withdrew, "there is nothing left to give up");
+    assert!(
+        !filter.feed(Command::Abort).withdrew,
+        "there is nothing left to give up"
+    );
     filter.pass(helo("two"));
     assert_eq!(filter.session.connection().helo, Some("two".into()));
     filter.pass_all(message());
@@ -196,7 +211,10 @@ fn a_new_connection_on_the_same_socket_knows_nothing_of_the_last() {
     let mut filter = Filter::negotiated(Wanted::EVERYTHING);
     filter.pass_all([macros(b'C', &[("j", b"mx")]), connect(), helo("one")]);
     filter.pass_all(message());
-    assert_eq!(filter.feed(Command::QuitNewConnection).event, Event::QuitNewConnection);
+    assert_eq!(
+        filter.feed(Command::QuitNewConnection).event,
+        Event::QuitNewConnection
+    );
     assert_eq!(filter.session.connection(), &Connection::default());
     assert!(filter.session.macros().is_empty());
     filter.pass_all([connect(), helo("two")]);
@@ -222,7 +240,11 @@ fn abort_is_taken_at_every_point_and_the_next_message_is_whole() {
         filter.pass_all([mail, rcpt, data, header, end, body]);
         assert_eq!(filter.feed(last).event, Event::EndOfMessage);
         let content = filter.session.content().take_whole();
-        assert_eq!(content, &b"Subject: hi\r\n\r\nbody\r\n"[..], "after {length} steps");
+        assert_eq!(
+            content,
+            &b"Subject: hi\r\n\r\nbody\r\n"[..],
+            "after {length} steps"
+        );
     }
 }
 
@@ -243,7 +265,7 @@ fn a_command_out_of_place_gives_the_message_up_as_libmilter_does() {
         let mut filter = Filter::negotiated(Wanted::EVERYTHING);
         filter.pass_all([connect(), helo("me")]);
         filter.pass_all(message().into_iter().take(before));
-        let step = filter.feed(command.clone());
+        let step = filter.feed(&command);
         assert_eq!(step.event, expected, "{command:?} after {before} steps");
         assert_eq!(step.withdrew, withdrew, "{command:?} after {before} steps");
         assert_eq!(step.reply_due, expected != Event::Ignored);
@@ -257,7 +279,13 @@ fn steps_that_libmilter_lets_be_left_out_may_be() {
         vec![connect(), mail("<a@x>"), rcpt("<b@y>"), header("hi")],
         // No headers, no DATA.
         vec![connect(), helo("me"), mail("<a@x>"), rcpt("<b@y>")],
-        vec![connect(), helo("me"), mail("<a@x>"), rcpt("<b@y>"), Command::EndOfHeaders],
+        vec![
+            connect(),
+            helo("me"),
+            mail("<a@x>"),
+            rcpt("<b@y>"),
+            Command::EndOfHeaders,
+        ],
     ] {
         let mut filter = Filter::negotiated(Wanted::EVERYTHING);
         filter.pass_all(kept);
@@ -267,7 +295,10 @@ fn steps_that_libmilter_lets_be_left_out_may_be() {
     }
     let mut filter = Filter::with_steps(Steps::NO_CONNECT | Steps::NO_MAIL | Steps::NO_RCPT);
     filter.pass_all([helo("me"), header("hi")]);
-    assert_eq!(filter.feed(Command::EndOfBody(Bytes::new())).event, Event::EndOfMessage);
+    assert_eq!(
+        filter.feed(Command::EndOfBody(Bytes::new())).event,
+        Event::EndOfMessage
+    );
 }
 
 #[test]
@@ -279,7 +310,10 @@ fn a_refused_recipient_is_not_in_the_envelope() {
     filter.answer(&Answer::Reply(no));
     filter.pass(rcpt("<taken@y>"));
     // The mail server's own refusal: told, and not counted.
-    filter.pass(macros(b'R', &[("{rcpt_mailer}", b"error"), ("{rcpt_host}", b"5.1.1")]));
+    filter.pass(macros(
+        b'R',
+        &[("{rcpt_mailer}", b"error"), ("{rcpt_host}", b"5.1.1")],
+    ));
     let step = filter.feed(rcpt("<unknown@y>"));
     assert_eq!(step.event, Event::Rcpt { rejected: true });
     assert!(step.event.stage().is_none() && step.reply_due);
@@ -296,8 +330,14 @@ fn a_refused_recipient_is_not_in_the_envelope() {
     filter.written();
     let mut verdict = verdict(Disposition::Accept);
     verdict.edits = vec![Edit::DeleteRecipient { index: 1 }];
-    filter.session.finish(&verdict, &mut filter.out).expect("due");
-    assert_eq!(filter.written(), b"\0\0\0\x0a-<also@y>\0\0\0\0\x01a"[..].to_vec());
+    filter
+        .session
+        .finish(&verdict, &mut filter.out)
+        .expect("due");
+    assert_eq!(
+        filter.written(),
+        b"\0\0\0\x0a-<also@y>\0\0\0\0\x01a"[..].to_vec()
+    );
 }
 
 #[test]
@@ -306,11 +346,22 @@ fn answers_that_the_protocol_does_not_have_are_refused_and_stay_due() {
     for command in [connect(), helo("me"), Command::Unknown("FOO".into())] {
         filter.feed(command);
         let refused = filter.session.answer(&Answer::Discard, &mut filter.out);
-        assert!(matches!(refused, Err(AnswerError::NotAllowed { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(AnswerError::NotAllowed { .. })),
+            "{refused:?}"
+        );
         let refused = filter.session.answer(&Answer::Skip, &mut filter.out);
-        assert!(matches!(refused, Err(AnswerError::NotAllowed { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(AnswerError::NotAllowed { .. })),
+            "{refused:?}"
+        );
         assert!(filter.session.progress(&mut filter.out).is_err());
-        assert!(filter.session.finish(&verdict(Disposition::Accept), &mut filter.out).is_err());
+        assert!(
+            filter
+                .session
+                .finish(&verdict(Disposition::Accept), &mut filter.out)
+                .is_err()
+        );
         assert!(filter.written().is_empty());
         filter.answer(&Answer::Continue);
         filter.written();
@@ -343,8 +394,14 @@ fn progress_is_for_the_verdict_alone() {
     for _ in 0..3 {
         filter.session.progress(&mut filter.out).expect("due");
     }
-    filter.session.finish(&verdict(Disposition::Discard), &mut filter.out).expect("due");
-    assert_eq!(filter.written(), b"\0\0\0\x01p\0\0\0\x01p\0\0\0\x01p\0\0\0\x01d");
+    filter
+        .session
+        .finish(&verdict(Disposition::Discard), &mut filter.out)
+        .expect("due");
+    assert_eq!(
+        filter.written(),
+        b"\0\0\0\x01p\0\0\0\x01p\0\0\0\x01p\0\0\0\x01d"
+    );
     assert!(filter.session.progress(&mut filter.out).is_err());
 }
 
@@ -352,7 +409,13 @@ fn progress_is_for_the_verdict_alone() {
 fn a_body_that_is_not_needed_is_dropped_and_skipped_where_that_is_understood() {
     for (steps, written) in [(Steps::SKIP, b's'), (Steps::NONE, b'c')] {
         let mut filter = Filter::with_steps(steps);
-        filter.pass_all([connect(), helo("me"), mail("<a@x>"), rcpt("<b@y>"), header("hi")]);
+        filter.pass_all([
+            connect(),
+            helo("me"),
+            mail("<a@x>"),
+            rcpt("<b@y>"),
+            header("hi"),
+        ]);
         filter.feed(Command::Body("one".into()));
         filter.written();
         filter.answer(&Answer::Skip);
@@ -363,7 +426,13 @@ fn a_body_that_is_not_needed_is_dropped_and_skipped_where_that_is_understood() {
         filter.pass(Command::EndOfBody("three".into()));
     }
     let mut filter = Filter::with_steps(Steps::QUIET_BODY);
-    filter.pass_all([connect(), helo("me"), mail("<a@x>"), rcpt("<b@y>"), header("hi")]);
+    filter.pass_all([
+        connect(),
+        helo("me"),
+        mail("<a@x>"),
+        rcpt("<b@y>"),
+        header("hi"),
+    ]);
     filter.session.skip_body();
     assert!(!filter.feed(Command::Body("one".into())).reply_due);
     filter.feed(Command::EndOfBody(Bytes::new()));
@@ -393,7 +462,10 @@ fn nothing_is_written_when_a_verdict_cannot_be_carried_out() {
         );
         assert!(filter.written().is_empty() && filter.session.reply_due());
     }
-    filter.session.finish(&verdict(Disposition::Tempfail), &mut filter.out).expect("due");
+    filter
+        .session
+        .finish(&verdict(Disposition::Tempfail), &mut filter.out)
+        .expect("due");
     assert_eq!(filter.written(), b"\0\0\0\x01t");
 }
 
@@ -424,7 +496,10 @@ fn what_is_no_milter_session_is_a_typed_error() {
 
     let mut filter = Filter::negotiated(Wanted::EVERYTHING);
     filter.feed(connect());
-    assert_eq!(filter.try_feed(&helo("me")), Err(SessionError::OutOfTurn('H')));
+    assert_eq!(
+        filter.try_feed(&helo("me")),
+        Err(SessionError::OutOfTurn('H'))
+    );
 }
 
 /// Plays messages from a mail server of ours to a session; what came in.
@@ -477,7 +552,10 @@ fn play(flavour: Flavour, wanted: Wanted, messages: &[Message]) -> Vec<Bytes> {
 
 #[test]
 fn every_kind_of_mail_server_is_served_byte_for_byte() {
-    let large = format!("Subject: large\r\n\r\n{}", "0123456789abcde\r\n".repeat(20_000));
+    let large = format!(
+        "Subject: large\r\n\r\n{}",
+        "0123456789abcde\r\n".repeat(20_000)
+    );
     let texts = [
         "Subject: small\r\nX-Fold: a\r\n\tb\r\nX-Bare:c\r\n\r\nbody\r\n",
         "X-Empty:\r\n\r\n",
@@ -527,11 +605,15 @@ fn some_answer() -> impl Strategy<Value = Answer> {
 
 /// Mostly what belongs into a session, now and then anything.
 fn likely_command() -> impl Strategy<Value = Command> {
-    let usual: Vec<Command> =
-        [connect(), helo("me"), Command::Abort, Command::Unknown("X".into())]
-            .into_iter()
-            .chain(message())
-            .collect();
+    let usual: Vec<Command> = [
+        connect(),
+        helo("me"),
+        Command::Abort,
+        Command::Unknown("X".into()),
+    ]
+    .into_iter()
+    .chain(message())
+    .collect();
     prop_oneof![8 => prop::sample::select(usual), 1 => command()]
 }
 
