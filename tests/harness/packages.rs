@@ -12,6 +12,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("miltertest", "miltertest"),
     ("openssl", "openssl"),
     ("postfix", "postfix"),
+    ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
     ("python3", "python3"),
     ("saslpasswd2", "sasl2-bin"),

@@ -6,6 +6,7 @@ mod a_transaction_is_one_trace;
 mod a_verdict_is_one_log_line;
 mod logs_can_be_rotated;
 mod metrics_are_complete_and_bounded;
+mod prometheus_scrapes_every_server;
 mod receiver;
 mod scrape;
 mod servers;

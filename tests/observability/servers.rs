@@ -59,9 +59,14 @@ impl Servers {
         }
     }
 
+    /// The gateway's admin port, then the node's.
+    pub(crate) fn admin_ports(&self) -> [u16; 2] {
+        [self.gateway.admin_port(), self.node_admin.number()]
+    }
+
     /// The gateway's metrics, then the node's.
     pub(crate) fn metrics(&self) -> [String; 2] {
-        [self.gateway.admin_port(), self.node_admin.number()].map(|port| {
+        self.admin_ports().map(|port| {
             let (status, body) = admin::ask(port, "/metrics").expect("the admin port answers");
             assert_eq!(status, 200, "{body}");
             body
