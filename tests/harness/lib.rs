@@ -17,6 +17,7 @@ pub mod message;
 pub mod mta;
 pub mod packages;
 pub mod patience;
+pub mod policy;
 pub mod ports;
 pub mod postfix;
 pub mod process;
