@@ -1,0 +1,235 @@
+//! The `conduit-gateway` program: configuration → logs → who judges → listeners → signal → bounded drain.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use clap::{CommandFactory as _, Parser as _};
+use millrace_runtime::admin::{Admin, Readiness};
+use millrace_runtime::lifecycle::{Drain, Hangups, Shutdown, notify};
+use millrace_runtime::metrics::Metrics;
+use millrace_runtime::telemetry::{self, TelemetryConfig};
+use mpd_node::policy::Policy;
+use mpd_node::{Node, NodeConfig};
+use tokio_util::sync::CancellationToken;
+
+use crate::address::SPELLINGS;
+use crate::cli::Arguments;
+use crate::config::{ClientConfig, Config, Document};
+use crate::gateway::{Gateway, Surroundings};
+use crate::listen::SystemdSockets;
+use crate::upstream::Upstream;
+
+/// Everything that the program was told.
+#[derive(Debug)]
+struct Settings {
+    document: Document,
+    config: Config,
+    nodes: Vec<String>,
+}
+
+/// The command line's definition: for completions and manual pages.
+#[must_use]
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    // Before any thread is there: the environment is changed.
+    let systemd = SystemdSockets::from_environment();
+    match run(Arguments::parse(), systemd) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("conduit-gateway: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments, systemd: SystemdSockets) -> anyhow::Result<()> {
+    let check = arguments.check;
+    let settings = Settings::new(arguments)?;
+    if check {
+        return settings.check();
+    }
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("no runtime")?
+        .block_on(serve(settings, systemd))
+}
+
+impl Settings {
+    fn new(arguments: Arguments) -> anyhow::Result<Self> {
+        let (mut document, mut config) = match &arguments.config {
+            Some(file) => Document::load(file)?,
+            None => {
+                let mut config = Config::simple(Vec::new(), Vec::new());
+                config.clients.clear();
+                (Document::default(), config)
+            }
+        };
+        document.embedded |= arguments.embedded;
+        if let Some(policy) = arguments.policy {
+            document.policy = Some(policy);
+        }
+        if let Some(admin) = arguments.admin {
+            document.admin = admin;
+        }
+        if let Some(format) = arguments.log_format {
+            document.log.format = format.into();
+        }
+        let nodes = if arguments.node.is_empty() {
+            document
+                .nodes
+                .iter()
+                .map(|node| node.get_ref().clone())
+                .collect()
+        } else {
+            arguments.node
+        };
+        if !arguments.milter.is_empty() {
+            for address in &arguments.milter {
+                if !address.is_local() && arguments.allow.is_empty() {
+                    bail!(
+                        "--milter {address} can be reached from other machines: say from which with --allow, such \
+                         as --allow 192.0.2.0/24"
+                    );
+                }
+            }
+            let client = ClientConfig {
+                connections: config.limits.connections,
+                memory: config.limits.memory,
+                ..ClientConfig::new(arguments.milter, arguments.allow)
+            };
+            if config.clients.iter().any(|known| known.name == client.name) {
+                bail!(
+                    "--milter makes a client named {}, and the file has one of this name: rename it",
+                    client.name
+                );
+            }
+            config.clients.push(client);
+        }
+        let settings = Self {
+            document,
+            config,
+            nodes,
+        };
+        settings.complete()?;
+        Ok(settings)
+    }
+
+    /// What only the flags and the file together can miss.
+    fn complete(&self) -> anyhow::Result<()> {
+        match (self.document.embedded, self.nodes.is_empty()) {
+            (false, true) => bail!(
+                "there is nobody to judge mail: give --embedded (judge in this process), or --node \
+                 http://127.0.0.1:7750 for each node"
+            ),
+            (true, false) => {
+                bail!("--embedded and --node exclude each other: mail is judged here, or there")
+            }
+            _ => {}
+        }
+        if self.document.policy.is_some() && !self.document.embedded {
+            bail!("a policy folder without --embedded is read by nobody: give it to the nodes");
+        }
+        if self.config.clients.is_empty() {
+            bail!(
+                "no mail server can connect: give --milter ({SPELLINGS}), or a [[client]] in --config"
+            );
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        if self.document.embedded {
+            let policy = match &self.document.policy {
+                Some(folder) => Policy::load(folder)?,
+                None => Policy::builtin()?,
+            };
+            println!("ok: policy revision {}", policy.revision().short());
+        } else {
+            // Makes clients, which connect when they are used and no sooner.
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            runtime.block_on(async { self.remote().map(drop) })?;
+            println!("ok");
+        }
+        Ok(())
+    }
+
+    fn remote(&self) -> anyhow::Result<Upstream> {
+        Ok(Upstream::nodes(self.nodes.iter().map(String::as_str))?)
+    }
+
+    fn upstream(&self, metrics: &Metrics) -> anyhow::Result<(Upstream, Option<Node>)> {
+        if !self.document.embedded {
+            return Ok((self.remote()?, None));
+        }
+        let node = Node::start(
+            &NodeConfig {
+                policy: self.document.policy.clone(),
+                ..NodeConfig::default()
+            },
+            metrics,
+        )?;
+        Ok((Upstream::embedded(node.clone()), Some(node)))
+    }
+}
+
+async fn serve(settings: Settings, systemd: SystemdSockets) -> anyhow::Result<()> {
+    let document = &settings.document;
+    let telemetry = TelemetryConfig {
+        log: document.log.clone(),
+        otlp: document.otlp.clone(),
+    };
+    let telemetry = telemetry::init(&telemetry, "conduit-gateway")?;
+    let shutdown = Shutdown::on_signals().context("no signal handlers")?;
+    let mut hangups = Hangups::new().context("no signal handlers")?;
+    let metrics = Metrics::new("conduit-gateway");
+    let readiness = Readiness::default();
+    let drain = Drain::new();
+
+    let (upstream, node) = settings.upstream(&metrics)?;
+    let admin = Admin::bind(
+        document.admin,
+        "conduit-gateway",
+        metrics.clone(),
+        readiness.clone(),
+    )
+    .await?;
+    let admin_address = admin.local_addr();
+    let surroundings = Surroundings {
+        metrics,
+        readiness: readiness.clone(),
+        drain: drain.clone(),
+        systemd,
+    };
+    let limits = document.drain;
+    let running = Gateway::start(settings.config, upstream, surroundings)?;
+    let stop_admin = CancellationToken::new();
+    let admin = tokio::spawn(admin.serve(stop_admin.clone()));
+
+    readiness.condition("running").met();
+    notify::ready();
+    tracing::info!(admin = %admin_address, embedded = node.is_some(), "serving");
+
+    let reloader = tokio::spawn(async move {
+        loop {
+            hangups.next().await;
+            if let Some(node) = &node {
+                node.reload();
+            }
+        }
+    });
+    drain.run(&shutdown, &readiness, limits).await;
+    running.drained().await;
+    reloader.abort();
+    stop_admin.cancel();
+    admin.await.context("the admin port panicked")?;
+    drop(telemetry);
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! The configuration file as it is written.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use millrace_runtime::admin;
+use millrace_runtime::config::{self, ConfigErrors};
+use millrace_runtime::lifecycle::DrainLimits;
+use millrace_runtime::telemetry::{LogConfig, OtlpConfig};
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{Config, Origin};
+
+/// The `--config` file of `conduit-gateway`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Document {
+    /// Judge in this process.
+    pub embedded: bool,
+    /// The policy's folder, with `embedded`; the built-in policy without one.
+    pub policy: Option<PathBuf>,
+    /// Addresses of nodes, without `embedded`.
+    pub nodes: Vec<Spanned<String>>,
+    /// Where health, readiness and metrics are served.
+    pub admin: SocketAddr,
+    /// What is logged.
+    pub log: LogConfig,
+    /// Where traces go.
+    pub otlp: OtlpConfig,
+    /// How the process ends.
+    pub drain: DrainLimits,
+    limits: LimitsTable,
+    time: TimeTable,
+    client: Vec<Spanned<ClientTable>>,
+    failure: Vec<FailureTableRow>,
+}
+
+/// The gateway's part of a file that configures other things too: `limits`, `time`, `client` and `failure`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Section {
+    pub(super) limits: LimitsTable,
+    pub(super) time: TimeTable,
+    pub(super) client: Vec<Spanned<ClientTable>>,
+    pub(super) failure: Vec<FailureTableRow>,
+}
+
+/// `[limits]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LimitsTable {
+    pub(super) connections: Option<Spanned<usize>>,
+    pub(super) memory_mib: Option<Spanned<u64>>,
+    pub(super) spool_above_kib: Option<Spanned<u64>>,
+    pub(super) spool_mib: Option<Spanned<u64>>,
+    pub(super) spool_folder: Option<Spanned<PathBuf>>,
+}
+
+/// `[time]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct TimeTable {
+    pub(super) idle_seconds: Option<Spanned<u64>>,
+    pub(super) progress_seconds: Option<Spanned<u64>>,
+}
+
+/// `[[client]]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClientTable {
+    pub(super) name: Spanned<String>,
+    pub(super) listen: Vec<Spanned<String>>,
+    pub(super) direction: Option<Spanned<String>>,
+    pub(super) mta: Option<Spanned<String>>,
+    pub(super) socket_mode: Option<Spanned<String>>,
+    pub(super) socket_group: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) allow: Vec<Spanned<String>>,
+    pub(super) connections: Option<Spanned<usize>>,
+    pub(super) memory_mib: Option<Spanned<u64>>,
+    pub(super) message_size_kib: Option<Spanned<u64>>,
+    pub(super) deadline_seconds: Option<Spanned<u64>>,
+}
+
+/// `[[failure]]`: a row of the failure table.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FailureTableRow {
+    pub(super) client: Option<Spanned<String>>,
+    pub(super) direction: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) kinds: Vec<Spanned<String>>,
+    pub(super) action: Spanned<String>,
+}
+
+impl Default for Document {
+    fn default() -> Self {
+        Self {
+            embedded: false,
+            policy: None,
+            nodes: Vec::new(),
+            admin: admin::DEFAULT_ADDRESS,
+            log: LogConfig::default(),
+            otlp: OtlpConfig::default(),
+            drain: DrainLimits::default(),
+            limits: LimitsTable::default(),
+            time: TimeTable::default(),
+            client: Vec::new(),
+            failure: Vec::new(),
+        }
+    }
+}
+
+impl Document {
+    /// Reads a file, and checks the gateway's part of it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with file, line, key and remedy.
+    pub fn load(file: &Path) -> Result<(Self, Config), ConfigErrors> {
+        let text = config::read(file)?;
+        let document: Self = config::parse(file, &text)?;
+        let origin = Origin::new(file, &text);
+        let config = document.section().resolve(&origin)?;
+        Ok((document, config))
+    }
+
+    fn section(&self) -> Section {
+        Section {
+            limits: self.limits.clone(),
+            time: self.time.clone(),
+            client: self.client.clone(),
+            failure: self.failure.clone(),
+        }
+    }
+}

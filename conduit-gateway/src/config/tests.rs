@@ -1,0 +1,189 @@
+use std::path::Path;
+
+use millrace_runtime::config::parse;
+
+use super::*;
+use crate::failure::{FailureAction, FailureKind};
+
+fn resolve(text: &str) -> Result<Config, String> {
+    let file = Path::new("gateway.toml");
+    let section: Section = parse(file, text).map_err(|error| error.to_string())?;
+    section
+        .resolve(&Origin::new(file, text))
+        .map_err(|errors| errors.to_string())
+}
+
+#[test]
+fn everything_that_can_be_said_is_understood() {
+    let config = resolve(
+        r#"
+[limits]
+connections = 5000
+memory_mib = 64
+spool_above_kib = 256
+spool_mib = 100
+spool_folder = "/tmp"
+
+[time]
+idle_seconds = 60
+progress_seconds = 3
+
+[[client]]
+name = "mx-in"
+listen = ["tcp://127.0.0.1:8891", "unix:/run/millrace/mx.sock", "systemd:mx"]
+direction = "inbound"
+mta = "postfix"
+socket_mode = "0600"
+socket_group = "root"
+connections = 100
+memory_mib = 32
+message_size_kib = 1024
+deadline_seconds = 300
+
+[[client]]
+name = "submission"
+listen = ["inet:8892@0.0.0.0"]
+direction = "outbound"
+allow = ["192.0.2.0/24", "2001:db8::1"]
+
+[[failure]]
+client = "submission"
+kinds = ["no-node", "deadline"]
+action = "accept-and-stamp"
+
+[[failure]]
+direction = "outbound"
+action = "hold"
+"#,
+    )
+    .expect("a good file");
+    let [mx, submission] = &config.clients[..] else {
+        panic!("two clients")
+    };
+    assert_eq!(mx.listen.len(), 3);
+    assert_eq!(
+        (mx.mta, mx.socket_mode, mx.connections),
+        (Mta::Postfix, 0o600, 100)
+    );
+    assert_eq!((mx.memory, mx.message_size), (32 << 20, Some(1 << 20)));
+    assert_eq!(mx.deadline, Duration::from_secs(300));
+    assert_eq!(
+        (submission.connections, submission.memory),
+        (5000, 64 << 20)
+    );
+    assert_eq!(submission.allow.len(), 2);
+    assert_eq!(
+        (config.limits.spool_above, config.limits.spool),
+        (256 << 10, 100 << 20)
+    );
+    assert_eq!(config.times.progress, Duration::from_secs(3));
+    let action =
+        |client: &ClientConfig, kind| config.failures.action(&client.name, client.direction, kind);
+    assert_eq!(
+        action(submission, FailureKind::NoNode),
+        FailureAction::AcceptAndStamp
+    );
+    assert_eq!(
+        action(submission, FailureKind::Overload),
+        FailureAction::Hold
+    );
+    assert_eq!(action(mx, FailureKind::NoNode), FailureAction::Tempfail);
+}
+
+#[test]
+fn what_is_wrong_is_named_with_line_key_and_remedy() {
+    const CLIENT: &str = "[[client]]\nname = \"mx\"\nlisten = [\"tcp://127.0.0.1:1\"]\n";
+    for (text, expected) in [
+        (
+            "[[client]]\nname = \"m x\"\nlisten = [\"tcp://127.0.0.1:1\"]",
+            "gateway.toml:2:8: key `client[0].name`: 'm x' is not a client name",
+        ),
+        (
+            "[[client]]\nname = \"mx\"\nlisten = [\"http://x\"]",
+            "gateway.toml:3:11: key `client[0].listen`: 'http://x' is not a listener's address: unknown scheme; \
+             write tcp://",
+        ),
+        (
+            "[[client]]\nname = \"mx\"\nlisten = []",
+            "key `client[0].listen`: nobody can connect; list at least",
+        ),
+        (
+            "[[client]]\nname = \"mx\"\nlisten = [\"inet:8891\"]",
+            "tcp://0.0.0.0:8891 can be reached from other machines, and `allow` does not say from which; list",
+        ),
+        ("[[client]]\nname = \"mx\"", "listen"),
+        (&format!("{CLIENT}listne = 3"), "listne"),
+        (
+            &format!("{CLIENT}mta = \"exim\""),
+            "gateway.toml:4:7: key `client[0].mta`: 'exim' is no kind of",
+        ),
+        (
+            &format!("{CLIENT}direction = \"up\""),
+            "key `client[0].direction`: 'up' is not a direction",
+        ),
+        (
+            &format!("{CLIENT}allow = [\"home\"]"),
+            "key `client[0].allow`: 'home' is no network; write",
+        ),
+        (
+            &format!("{CLIENT}socket_mode = \"999\""),
+            "key `client[0].socket_mode`: '999' is no mode; write",
+        ),
+        (
+            &format!("{CLIENT}socket_group = \"nosuchgroup\""),
+            "there is no group 'nosuchgroup'; name",
+        ),
+        (
+            &format!("{CLIENT}deadline_seconds = 271"),
+            "271 is out of range; write a number from 1 to below 271",
+        ),
+        (
+            &format!("{CLIENT}{CLIENT}"),
+            "gateway.toml:5:8: key `client[1].name`: a client named mx was there",
+        ),
+        (
+            &format!("{CLIENT}{CLIENT}"),
+            "tcp://127.0.0.1:1 is listened on twice; take one",
+        ),
+        (
+            "[limits]\nmemory_mib = 0",
+            "key `limits.memory_mib`: 0 is out of range; write a number from 1",
+        ),
+        (
+            "[limits]\nspool_folder = \"/no/such\"",
+            "/no/such is no folder; make the folder",
+        ),
+        ("[limits]\nmemory = 3", "memory"),
+        (
+            "[time]\nprogress_seconds = 10",
+            "10 is out of range; write a number from 1 to below 10",
+        ),
+        (
+            "[[failure]]\naction = \"later\"",
+            "key `failure[0].action`: 'later' is not an action: tempfail,",
+        ),
+        (
+            "[[failure]]\naction = \"hold\"\nkinds = [\"x\"]",
+            "'x' is not a kind of failure: no-node, deadline,",
+        ),
+        (
+            "[[failure]]\naction = \"hold\"\nclient = \"mx\"",
+            "there is no client named mx; name a client",
+        ),
+        ("[[failure]]\nkinds = []", "action"),
+    ] {
+        let error = resolve(text).expect_err(text);
+        assert!(
+            error.contains(expected),
+            "{text}\n→ {error}\nlacks {expected}"
+        );
+        assert!(error.starts_with("gateway.toml:"), "{error}");
+    }
+}
+
+#[test]
+fn all_that_is_wrong_is_told_at_once() {
+    let error =
+        resolve("[limits]\nmemory_mib = 0\n[time]\nidle_seconds = 0").expect_err("two errors");
+    assert_eq!(error.lines().count(), 2, "{error}");
+}

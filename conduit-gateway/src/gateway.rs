@@ -1,0 +1,235 @@
+//! The gateway as a whole: listeners that are open, what their connections share, and its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use millrace_proto::ClientName;
+use millrace_runtime::admin::Readiness;
+use millrace_runtime::lifecycle::{Drain, Phase};
+use millrace_runtime::metrics::Metrics;
+use tokio::sync::Semaphore;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+
+use crate::address::ListenAddress;
+use crate::budget::Budget;
+use crate::config::{ClientConfig, Config, Times};
+use crate::failure::FailureTable;
+use crate::listen::{self, BindError, Listener, SystemdSockets};
+use crate::metrics::{ClientMetrics, GatewayMetrics};
+use crate::spool::SpoolPlace;
+use crate::upstream::{Plans, Upstream};
+
+/// Starts gateways.
+#[derive(Debug)]
+pub struct Gateway;
+
+/// A gateway that serves.
+#[derive(Debug)]
+pub struct Running {
+    addresses: Vec<(ClientName, ListenAddress)>,
+    listeners: TaskTracker,
+    drain: Drain,
+    _upkeep: AbortOnDropHandle<()>,
+}
+
+/// What the gateway takes from the process that it runs in.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// Where its metrics go.
+    pub metrics: Metrics,
+    /// What it tells whether it is ready.
+    pub readiness: Readiness,
+    /// The process's end.
+    pub drain: Drain,
+    /// Sockets that systemd handed over.
+    pub systemd: SystemdSockets,
+}
+
+/// Why a gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is nobody to serve.
+    #[error(
+        "no mail server can connect: give --milter tcp://127.0.0.1:8891, or a [[client]] with `listen` in --config"
+    )]
+    NoListener,
+    /// A listener cannot be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+}
+
+/// What all connections share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) upstream: Upstream,
+    pub(crate) failures: FailureTable,
+    pub(crate) times: Times,
+    pub(crate) spool: Arc<SpoolPlace>,
+    pub(crate) drain: Drain,
+    pub(crate) slots: Arc<Semaphore>,
+    /// For connections above the limit, which are only told so.
+    pub(crate) spare_slots: Arc<Semaphore>,
+}
+
+/// What the connections of one client share.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) config: ClientConfig,
+    pub(crate) plans: Plans,
+    pub(crate) memory: Arc<Budget>,
+    pub(crate) metrics: ClientMetrics,
+    pub(crate) slots: Arc<Semaphore>,
+}
+
+const SPARE_SLOTS: usize = 1024;
+/// How often gauges and readiness are looked after.
+const UPKEEP: Duration = Duration::from_secs(1);
+
+impl Gateway {
+    /// Opens all listeners, or none. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// There is no listener, or one cannot be had.
+    pub fn start(
+        config: Config,
+        upstream: Upstream,
+        surroundings: Surroundings,
+    ) -> Result<Running, StartError> {
+        let Config {
+            clients,
+            failures,
+            limits,
+            times,
+        } = config;
+        let Surroundings {
+            metrics,
+            readiness,
+            drain,
+            systemd,
+        } = surroundings;
+        let mut bound = Vec::new();
+        for client in clients {
+            let listeners = client
+                .listen
+                .iter()
+                .map(|address| Listener::bind(address, &client, &systemd))
+                .collect::<Result<Vec<_>, _>>()?;
+            bound.push((client, listeners));
+        }
+        if bound.iter().all(|(_, listeners)| listeners.is_empty()) {
+            return Err(StartError::NoListener);
+        }
+
+        let metrics = GatewayMetrics::register(&metrics);
+        let memory = Budget::new(limits.memory);
+        let spool = SpoolPlace {
+            folder: limits.spool_folder,
+            above: limits.spool_above,
+            budget: Budget::new(limits.spool),
+        };
+        let shared = Arc::new(Shared {
+            upstream,
+            failures,
+            times,
+            spool: Arc::new(spool),
+            drain: drain.clone(),
+            slots: Arc::new(Semaphore::new(limits.connections)),
+            spare_slots: Arc::new(Semaphore::new(SPARE_SLOTS)),
+        });
+        let tasks = TaskTracker::new();
+        let (mut addresses, mut clients) = (Vec::new(), Vec::new());
+        for (config, listeners) in bound {
+            let client = Arc::new(Client::new(config, &shared, &memory, &metrics));
+            for listener in listeners {
+                let address = listener.address().clone();
+                tracing::info!(client = %client.config.name, listener = %address, "listening");
+                addresses.push((client.config.name.clone(), address));
+                tasks.spawn(listen::accept(listener, client.clone(), shared.clone()));
+            }
+            clients.push(client);
+        }
+        tasks.close();
+        let upkeep = tokio::spawn(upkeep(clients, shared, memory, metrics, readiness));
+        Ok(Running {
+            addresses,
+            listeners: tasks,
+            drain,
+            _upkeep: AbortOnDropHandle::new(upkeep),
+        })
+    }
+}
+
+impl Running {
+    /// Where each client connects, with the ports that the system chose.
+    #[must_use]
+    pub fn addresses(&self) -> &[(ClientName, ListenAddress)] {
+        &self.addresses
+    }
+
+    /// Waits until the listeners are closed and nothing is in flight, after the process's drain has begun.
+    pub async fn drained(&self) {
+        self.listeners.wait().await;
+        self.drain.reached(Phase::Done).await;
+    }
+}
+
+impl Client {
+    fn new(
+        config: ClientConfig,
+        shared: &Shared,
+        memory: &Arc<Budget>,
+        metrics: &GatewayMetrics,
+    ) -> Self {
+        let sized = config.message_size.is_some();
+        Self {
+            plans: shared
+                .upstream
+                .follow(&config.name, config.direction, sized),
+            memory: memory.share(config.memory),
+            metrics: metrics.client(&config.name),
+            slots: Arc::new(Semaphore::new(config.connections)),
+            config,
+        }
+    }
+}
+
+/// Keeps gauges and readiness as things are. A gateway is ready when it knows every client's plan: a node was
+/// reached once, and the listeners are open.
+async fn upkeep(
+    clients: Vec<Arc<Client>>,
+    shared: Arc<Shared>,
+    memory: Arc<Budget>,
+    metrics: GatewayMetrics,
+    readiness: Readiness,
+) {
+    let reached = readiness.condition("nodes");
+    let mut ready = false;
+    let mut ticks = tokio::time::interval(UPKEEP);
+    loop {
+        ticks.tick().await;
+        metrics.reserved(memory.used(), shared.spool.budget.used());
+        if ready {
+            continue;
+        }
+        match clients
+            .iter()
+            .find(|client| client.plans.current().is_none())
+        {
+            None => {
+                reached.met();
+                ready = true;
+                ticks = tokio::time::interval_at(tokio::time::Instant::now() + UPKEEP, UPKEEP);
+            }
+            Some(client) => {
+                reached.unmet(format!(
+                    "no node has told the plan of client {}",
+                    client.config.name
+                ));
+                ticks = tokio::time::interval_at(
+                    tokio::time::Instant::now() + UPKEEP / 10,
+                    UPKEEP / 10,
+                );
+            }
+        }
+    }
+}

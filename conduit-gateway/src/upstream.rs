@@ -1,0 +1,103 @@
+//! Who judges: a node in this process, or nodes elsewhere.
+//!
+//! This is the one place that knows how many nodes there are and which one is asked. What finds nodes, spreads
+//! calls over them and asks twice belongs between [`Upstream`] and the single call of [`remote`].
+
+mod embedded;
+mod plans;
+mod remote;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use millrace_client::{Content, InvalidEndpoint};
+use millrace_proto::{
+    CallError, ClientName, Direction, ScreenRequest, Settlement, Transaction, Verdict,
+};
+use mpd_node::Node;
+
+use crate::metrics::GatewayMetrics;
+
+pub(crate) use plans::{CurrentPlan, Plans, without_plan};
+
+/// Who judges. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Upstream(Kind);
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Embedded(Node),
+    Remote(Arc<remote::Nodes>),
+}
+
+impl Upstream {
+    /// A node in this process.
+    #[must_use]
+    pub fn embedded(node: Node) -> Self {
+        Self(Kind::Embedded(node))
+    }
+
+    /// Nodes elsewhere, by their addresses, such as `http://127.0.0.1:7750`. Must be called inside a tokio
+    /// runtime.
+    ///
+    /// # Errors
+    /// One of them is no address.
+    pub fn nodes<'a>(
+        addresses: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, InvalidEndpoint> {
+        Ok(Self(Kind::Remote(Arc::new(remote::Nodes::new(addresses)?))))
+    }
+
+    /// Whether messages are judged in this process.
+    #[must_use]
+    pub fn is_embedded(&self) -> bool {
+        matches!(self.0, Kind::Embedded(_))
+    }
+
+    /// What the policy wants of a client, followed from now on; `sized` when the client has a size limit of its own.
+    pub(crate) fn follow(&self, client: &ClientName, direction: Direction, sized: bool) -> Plans {
+        match &self.0 {
+            Kind::Embedded(node) => embedded::follow(node, client, direction, sized),
+            Kind::Remote(nodes) => nodes.follow(client, direction, sized),
+        }
+    }
+
+    /// Asks about what is known before there is a message.
+    pub(crate) async fn screen(
+        &self,
+        request: &ScreenRequest,
+        deadline: Duration,
+        metrics: &GatewayMetrics,
+    ) -> Result<Verdict, CallError> {
+        match &self.0 {
+            Kind::Embedded(node) => node.screen(request),
+            Kind::Remote(nodes) => nodes.screen(request, deadline, metrics).await,
+        }
+    }
+
+    /// Asks about a message. Dropping the future gives the work up.
+    pub(crate) async fn process(
+        &self,
+        transaction: Arc<Transaction>,
+        content: Content,
+        deadline: Duration,
+        metrics: &GatewayMetrics,
+    ) -> Result<Verdict, CallError> {
+        match &self.0 {
+            Kind::Embedded(node) => embedded::process(node, transaction, content, deadline).await,
+            Kind::Remote(nodes) => {
+                nodes
+                    .process(&transaction, &content, deadline, metrics)
+                    .await
+            }
+        }
+    }
+
+    /// Tells what was done; never waits.
+    pub(crate) fn settle(&self, settlement: Settlement, metrics: &GatewayMetrics) {
+        match &self.0 {
+            Kind::Embedded(node) => node.settle(&settlement),
+            Kind::Remote(nodes) => nodes.settle(settlement, metrics),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What the policy wants of one client, as it is now.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use millrace_milter::{Steps, Wanted};
+use millrace_proto::{Plan, Stage};
+use tokio_util::task::AbortOnDropHandle;
+
+/// The current plan of a client, kept up to date by a task that ends with it.
+#[derive(Debug)]
+pub(crate) struct Plans {
+    current: Arc<ArcSwapOption<CurrentPlan>>,
+    _follower: AbortOnDropHandle<()>,
+}
+
+/// A plan, and what it wants of a mail server: worked out once for all connections.
+#[derive(Debug)]
+pub(crate) struct CurrentPlan {
+    pub(crate) plan: Plan,
+    pub(crate) wanted: Wanted,
+}
+
+/// Where a follower puts plans.
+#[derive(Debug, Clone)]
+pub(crate) struct PlanSink {
+    current: Arc<ArcSwapOption<CurrentPlan>>,
+    sized: bool,
+}
+
+impl Plans {
+    /// Plans that `follow` puts into its sink, until this is dropped. `sized` says that the client has a size limit
+    /// besides the policy's.
+    pub(crate) fn new<F>(
+        first: Option<&Plan>,
+        sized: bool,
+        follow: impl FnOnce(PlanSink) -> F,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let sink = PlanSink {
+            current: Arc::default(),
+            sized,
+        };
+        if let Some(plan) = first {
+            sink.put(plan);
+        }
+        let current = sink.current.clone();
+        Self {
+            current,
+            _follower: AbortOnDropHandle::new(tokio::spawn(follow(sink))),
+        }
+    }
+
+    /// The current plan; `None` while no node has told one.
+    pub(crate) fn current(&self) -> Option<Arc<CurrentPlan>> {
+        self.current.load_full()
+    }
+}
+
+impl PlanSink {
+    pub(crate) fn put(&self, plan: &Plan) {
+        let mut wanted = Wanted::from_plan(plan);
+        if self.sized {
+            // A declared size is refused there.
+            wanted = wanted.answering(Stage::Mail);
+        }
+        self.current.store(Some(Arc::new(CurrentPlan {
+            plan: plan.clone(),
+            wanted,
+        })));
+    }
+}
+
+/// What is asked of a mail server while there is no plan: everything is sent, nothing but the end of the message
+/// is answered.
+pub(crate) fn without_plan() -> Wanted {
+    Wanted {
+        steps: Steps::SKIP
+            | Steps::LEADING_SPACE
+            | Steps::NO_UNKNOWN
+            | Steps::QUIET_UNKNOWN
+            | Steps::QUIET_CONNECT
+            | Steps::QUIET_HELO
+            | Steps::QUIET_MAIL
+            | Steps::QUIET_RCPT
+            | Steps::QUIET_DATA
+            | Steps::QUIET_HEADER
+            | Steps::QUIET_END_OF_HEADERS
+            | Steps::QUIET_BODY,
+        ..Wanted::EVERYTHING
+    }
+}

@@ -1,0 +1,246 @@
+//! Nodes elsewhere: a static list of addresses, asked in turn.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use millrace_client::{CallOptions, Client, Content, InvalidEndpoint};
+use millrace_proto::{
+    CallError, ClientName, Direction, ScreenRequest, Settlement, Transaction, Verdict,
+};
+use millrace_runtime::trace_context;
+use tokio::sync::Semaphore;
+
+use super::Plans;
+use crate::metrics::GatewayMetrics;
+
+/// The nodes of a static list.
+#[derive(Debug)]
+pub(super) struct Nodes {
+    nodes: Vec<Node>,
+    next: AtomicUsize,
+    began: Instant,
+    settling: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct Node {
+    address: String,
+    client: Client,
+    /// Milliseconds since `began` until which others are asked first.
+    shunned_until: AtomicU64,
+}
+
+/// What a node is asked.
+#[derive(Clone, Copy)]
+enum Question<'a> {
+    Screen(&'a ScreenRequest),
+    Process(&'a Transaction, &'a Content),
+}
+
+/// How long a node that was not reached is asked only when no other is left.
+const SHUNNED: Duration = Duration::from_secs(1);
+/// A call is tried on so many nodes at most: a message over which two were lost goes nowhere else.
+const TRIES: usize = 2;
+/// What is left of a deadline that is too little for another try.
+const TOO_LATE: Duration = Duration::from_millis(10);
+/// Settlements under way; more are given up, for they lose a count and never a message.
+const SETTLEMENTS: usize = 1024;
+const SETTLE_DEADLINE: Duration = Duration::from_secs(10);
+/// Between tries to hear a plan.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+impl Nodes {
+    pub(super) fn new<'a>(
+        addresses: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, InvalidEndpoint> {
+        let nodes = addresses
+            .into_iter()
+            .map(|address| {
+                Ok(Node {
+                    address: address.to_owned(),
+                    client: Client::connect_lazy(address)?,
+                    shunned_until: AtomicU64::new(0),
+                })
+            })
+            .collect::<Result<Vec<_>, InvalidEndpoint>>()?;
+        Ok(Self {
+            nodes,
+            next: AtomicUsize::new(0),
+            began: Instant::now(),
+            settling: Arc::new(Semaphore::new(SETTLEMENTS)),
+        })
+    }
+
+    /// A plan is told by whichever node answers; a broken stream leaves the last plan, and the next node is asked.
+    pub(super) fn follow(
+        self: &Arc<Self>,
+        client: &ClientName,
+        direction: Direction,
+        sized: bool,
+    ) -> Plans {
+        let (nodes, name) = (self.clone(), client.clone());
+        Plans::new(None, sized, move |sink| async move {
+            let mut pause = FIRST_PAUSE;
+            loop {
+                for node in nodes.in_turn() {
+                    let problem = match node.client.watch_plan(&name, direction).await {
+                        Err(error) => error,
+                        Ok(plans) => {
+                            let mut plans = std::pin::pin!(plans);
+                            loop {
+                                match plans.next().await {
+                                    Some(Ok(plan)) => {
+                                        pause = FIRST_PAUSE;
+                                        tracing::info!(
+                                            client = %name, node = node.address, revision = plan.revision.short(),
+                                            "the policy's plan"
+                                        );
+                                        sink.put(&plan);
+                                    }
+                                    Some(Err(error)) => break error,
+                                    None => {
+                                        break CallError::Unavailable("the stream ended".to_owned());
+                                    }
+                                }
+                            }
+                        }
+                    };
+                    tracing::debug!(client = %name, node = node.address, %problem, "no plan from this node");
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        })
+    }
+
+    pub(super) async fn screen(
+        &self,
+        request: &ScreenRequest,
+        deadline: Duration,
+        metrics: &GatewayMetrics,
+    ) -> Result<Verdict, CallError> {
+        self.call(Question::Screen(request), deadline, metrics)
+            .await
+    }
+
+    pub(super) async fn process(
+        &self,
+        transaction: &Transaction,
+        content: &Content,
+        deadline: Duration,
+        metrics: &GatewayMetrics,
+    ) -> Result<Verdict, CallError> {
+        self.call(Question::Process(transaction, content), deadline, metrics)
+            .await
+    }
+
+    pub(super) fn settle(&self, settlement: Settlement, metrics: &GatewayMetrics) {
+        let Some(node) = self.in_turn().next() else {
+            return;
+        };
+        let Ok(permit) = self.settling.clone().try_acquire_owned() else {
+            metrics.settlement_lost();
+            return;
+        };
+        let (client, metrics) = (node.client.clone(), metrics.clone());
+        let options = options(SETTLE_DEADLINE);
+        tokio::spawn(async move {
+            if let Err(error) = client.settle(settlement, options).await {
+                tracing::debug!(%error, "a settlement was lost");
+                metrics.settlement_lost();
+            }
+            drop(permit);
+        });
+    }
+
+    async fn call(
+        &self,
+        question: Question<'_>,
+        deadline: Duration,
+        metrics: &GatewayMetrics,
+    ) -> Result<Verdict, CallError> {
+        let end = Instant::now() + deadline;
+        let mut failed = CallError::Unavailable("there are no nodes".to_owned());
+        // One node is tried again as well: its connection may have been lost before it came back.
+        for (n, node) in self.in_turn().cycle().take(TRIES).enumerate() {
+            let left = end.saturating_duration_since(Instant::now());
+            if n > 0 {
+                if left < TOO_LATE {
+                    return Err(CallError::Deadline);
+                }
+                metrics.retried();
+            }
+            let error = match node.ask(question, options(left)).await {
+                Ok(verdict) => return Ok(verdict),
+                Err(error) => error,
+            };
+            let elsewhere = match &error {
+                CallError::Unavailable(_) => {
+                    node.shun(self.began);
+                    true
+                }
+                CallError::UnknownRevision(_)
+                | CallError::Overloaded(_)
+                | CallError::NoPolicy(_) => true,
+                CallError::Malformed(_)
+                | CallError::TooLarge { .. }
+                | CallError::Deadline
+                | CallError::Internal(_)
+                | CallError::Cancelled => false,
+            };
+            tracing::debug!(node = node.address, %error, try_elsewhere = elsewhere && n == 0, "a call failed");
+            if !elsewhere {
+                return Err(error);
+            }
+            failed = error;
+        }
+        Err(failed)
+    }
+
+    /// All nodes, from the next in turn; those that were not reached just now come last.
+    fn in_turn(&self) -> impl Iterator<Item = &Node> + Clone {
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        let now = since(self.began);
+        let turn = move || {
+            (0..self.nodes.len())
+                .map(move |n| &self.nodes[(first.wrapping_add(n)) % self.nodes.len()])
+        };
+        let shunned = move |node: &&Node| node.shunned_until.load(Ordering::Relaxed) > now;
+        turn()
+            .filter(move |node| !shunned(node))
+            .chain(turn().filter(shunned))
+    }
+}
+
+impl Node {
+    async fn ask(
+        &self,
+        question: Question<'_>,
+        options: CallOptions,
+    ) -> Result<Verdict, CallError> {
+        match question {
+            Question::Screen(request) => self.client.screen(request, options).await,
+            Question::Process(transaction, content) => {
+                self.client.process(transaction, content, options).await
+            }
+        }
+    }
+
+    fn shun(&self, began: Instant) {
+        let until = since(began) + u64::try_from(SHUNNED.as_millis()).unwrap_or(u64::MAX);
+        self.shunned_until.store(until, Ordering::Relaxed);
+    }
+}
+
+fn since(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn options(deadline: Duration) -> CallOptions {
+    let mut options = CallOptions::deadline(deadline);
+    trace_context::inject(&mut options.metadata);
+    options
+}
