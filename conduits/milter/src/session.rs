@@ -1,21 +1,26 @@
 //! The filter's side of one milter connection.
 
 use bytes::{Bytes, BytesMut};
-use millrace_proto::{Connection, Disposition, Envelope, Macro, Path, Stage, Verdict};
+use millrace_proto::{Connection, Disposition, Envelope, Macro, Path, Verdict};
 
 use crate::answer::Answer;
-use crate::command::{Command, CommandError, RawPath};
+use crate::command::{Command, RawPath};
 use crate::content::Content;
 use crate::edits::{self, EditError};
 use crate::flags::{Actions, Steps};
-use crate::frame::{Frame, FrameDecoder, FrameError};
+use crate::frame::{Frame, FrameDecoder};
 use crate::macros::MacroStore;
-use crate::negotiate::{Agreement, NegotiationError, Wanted};
+use crate::negotiate::{Agreement, Wanted};
 use crate::reply::Response;
 
+mod error;
+mod event;
 mod phase;
 #[cfg(test)]
 mod tests;
+
+pub use error::{AnswerError, SessionError};
+pub use event::{Event, Step};
 
 use phase::{Kind, Phase};
 
@@ -38,106 +43,6 @@ pub struct Session {
     raw_recipients: Vec<Bytes>,
     content: Content,
     skipping: bool,
-}
-
-/// What has happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
-    /// What the mail server told.
-    pub event: Event,
-    /// Whether it waits for an answer.
-    pub reply_due: bool,
-    /// Whether a message that had begun is given up by it: its content and
-    /// envelope are gone.
-    pub withdrew: bool,
-}
-
-/// What the mail server told. What came with it is in the session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// The options are negotiated; the reply to the offer is written already.
-    Negotiated,
-    /// Macros came.
-    Macros,
-    /// An SMTP client connected.
-    Connect,
-    /// It said HELO or EHLO; also again, after STARTTLS for example.
-    Helo,
-    /// A message begins.
-    Mail,
-    /// A recipient: the envelope's last one, unless the mail server itself
-    /// refuses it.
-    Rcpt {
-        /// The mail server refuses it; it is told only because that was asked
-        /// for, and is not in the envelope.
-        rejected: bool,
-    },
-    /// DATA.
-    Data,
-    /// A header came into the content.
-    Header,
-    /// The headers are complete.
-    EndOfHeaders,
-    /// A piece of the body came into the content, unless the body is not
-    /// needed.
-    Body,
-    /// The message is complete: [`finish`](Session::finish) is due.
-    EndOfMessage,
-    /// The message is given up, if there was one.
-    Abort,
-    /// A command that the mail server does not know.
-    Unknown(Bytes),
-    /// A command at a place where it means nothing; libmilter overlooks it as
-    /// well.
-    Ignored,
-    /// The mail server takes its leave; the connection is to be closed.
-    Quit,
-    /// This SMTP connection is over, and another one follows.
-    QuitNewConnection,
-}
-
-/// Why a connection cannot go on. It is to be closed; the mail server then does
-/// what it is configured to do without a filter.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SessionError {
-    /// The bytes are no frames.
-    #[error(transparent)]
-    Frame(#[from] FrameError),
-    /// A frame is no command.
-    #[error(transparent)]
-    Command(#[from] CommandError),
-    /// There is no common protocol.
-    #[error(transparent)]
-    Negotiation(#[from] NegotiationError),
-    /// A command came before the offer.
-    #[error("command '{0}' before option negotiation")]
-    BeforeNegotiation(char),
-    /// A command came while the mail server was to wait for an answer.
-    #[error("command '{0}' while an answer was due")]
-    OutOfTurn(char),
-    /// A command came after QUIT.
-    #[error("command '{0}' after QUIT")]
-    AfterQuit(char),
-}
-
-/// Why an answer cannot be given. Nothing was written, and what was due still
-/// is.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AnswerError {
-    /// The mail server does not wait for an answer.
-    #[error("no answer is due")]
-    NotDue,
-    /// The protocol has no such answer at this command.
-    #[error("the protocol has no {answer} at {command}")]
-    NotAllowed {
-        /// The answer.
-        answer: &'static str,
-        /// The command, as `CONNECT`.
-        command: &'static str,
-    },
-    /// An edit cannot be carried out.
-    #[error(transparent)]
-    Edit(#[from] EditError),
 }
 
 /// The command that waits for its answer.
@@ -219,11 +124,11 @@ impl Session {
                 self.decoder.set_limit(self.agreement.frame_limit());
                 self.agreement.response().encode(out);
                 self.phase = Phase::Negotiated;
-                quiet(Event::Negotiated)
+                Step::quiet(Event::Negotiated)
             }
             Command::Macros(block) => {
                 self.macros.store(&block);
-                quiet(Event::Macros)
+                Step::quiet(Event::Macros)
             }
             Command::Connect { host, peer } => match self.enter(Kind::Connect) {
                 Ok(withdrew) => {
@@ -513,7 +418,7 @@ impl Session {
             }
             None => Err(Step {
                 withdrew,
-                ..quiet(Event::Ignored)
+                ..Step::quiet(Event::Ignored)
             }),
         }
     }
@@ -521,7 +426,7 @@ impl Session {
     fn ignored(&mut self, kind: Kind) -> Step {
         self.enter(kind)
             .err()
-            .unwrap_or_else(|| quiet(Event::Ignored))
+            .unwrap_or_else(|| Step::quiet(Event::Ignored))
     }
 
     fn plain(&mut self, event: Event, kind: Kind) -> Step {
@@ -611,22 +516,6 @@ impl Session {
     }
 }
 
-impl Event {
-    /// The stage at which a policy may have to say something.
-    #[must_use]
-    pub fn stage(&self) -> Option<Stage> {
-        match self {
-            Self::Connect => Some(Stage::Connect),
-            Self::Helo => Some(Stage::Helo),
-            Self::Mail => Some(Stage::Mail),
-            Self::Rcpt { rejected: false } => Some(Stage::Rcpt),
-            Self::Data => Some(Stage::Data),
-            Self::EndOfMessage => Some(Stage::EndOfMessage),
-            _ => None,
-        }
-    }
-}
-
 impl Due {
     fn kind(self) -> Kind {
         match self {
@@ -634,14 +523,6 @@ impl Due {
             Self::Recipient { .. } => Kind::Rcpt,
             Self::Verdict => Kind::EndOfMessage,
         }
-    }
-}
-
-fn quiet(event: Event) -> Step {
-    Step {
-        event,
-        reply_due: false,
-        withdrew: false,
     }
 }
 
