@@ -8,16 +8,16 @@ use super::symbol::SymbolId;
 /// same attachment (within a condition that is a list, one entry is enough). With [`in_archives`](Self::in_archives)
 /// an entry of an archive is looked at as an attachment is: its extension, double extension and, where the content
 /// can be had within the limits, its real type.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct AttachmentRule {
     /// What it raises.
-    pub(crate) symbol: Option<SymbolId>,
+    pub(crate) symbol: SymbolId,
     /// Extensions in lower case without dot, of the name as it would be saved; empty for no condition.
     pub(crate) extensions: HashSet<Box<str>>,
     /// Media types that the part declares.
     pub(crate) declared_types: Vec<TypePattern>,
-    /// Media types that the content shows.
-    pub(crate) real_types: Vec<TypePattern>,
+    /// What the content is: names of [`RealType`](crate::request::real_type::RealType)s and of their families.
+    pub(crate) real_types: HashSet<Box<str>>,
     /// Words of which one is in the file name, in lower case.
     pub(crate) names: Vec<Box<str>>,
     /// The extension is after another one that promises something harmless, as in `invoice.pdf.exe`.

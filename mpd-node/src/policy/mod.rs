@@ -1,0 +1,214 @@
+//! The policy: what a mail administrator wrote, compiled once to an immutable value that every message is judged by.
+//!
+//! [`Policy::load`] reads a folder, `policy.toml` and the files that it names; [`PolicyStore`] holds the one in force
+//! and the ones before it; [`FolderSource`] follows the folder.
+
+mod attachment;
+mod builtin;
+mod compile;
+mod document;
+mod explain;
+mod expression;
+mod files;
+mod folder;
+mod list;
+mod parts;
+mod pattern;
+mod scope;
+mod store;
+mod symbol;
+mod template;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use millrace_proto::{ClientName, Direction, Peer, Plan, Revision, Stage, StageMacros, StageSet};
+
+pub use builtin::WriteDefaultError;
+pub use folder::{FolderSource, FolderStatus};
+pub use store::PolicyStore;
+
+pub(crate) use attachment::AttachmentRule;
+pub(crate) use document::{ListAction, Target};
+pub(crate) use expression::Expression;
+pub(crate) use list::NetworkSet;
+pub(crate) use parts::{
+    Action, EditTemplate, HeaderName, Level, List, NamedExpression, Override, Patterns, ReplyTemplate, Rule, Subject,
+    Thresholds,
+};
+pub(crate) use pattern::PatternSet;
+pub(crate) use scope::RecipientScopes;
+pub(crate) use symbol::{ALLOWED, LIMIT_RAW_BODY, SymbolId, Symbols, UNSCANNED};
+pub(crate) use template::{Field, Template, fold};
+
+use crate::request::Limits;
+use files::Files;
+
+/// Why a policy is refused: every mistake with file, line, key and remedy.
+pub type PolicyErrors = millrace_runtime::config::ConfigErrors;
+
+/// A compiled policy. Immutable: every message sees one whole policy from its beginning to its end.
+#[derive(Debug)]
+pub struct Policy {
+    revision: Revision,
+    symbols: Symbols,
+    trusted: NetworkSet,
+    trust_own_headers: bool,
+    union_of_edits: bool,
+    size_limit: Option<u64>,
+    limits: Limits,
+    recipients: RecipientScopes,
+    lists: Vec<List>,
+    patterns: Patterns,
+    attachments: Vec<AttachmentRule>,
+    expressions: Vec<NamedExpression>,
+    thresholds: Thresholds,
+    actions: Vec<Action>,
+    overrides: Vec<Override>,
+    own_headers: Vec<HeaderName>,
+    /// The TOML files, for people who ask.
+    texts: BTreeMap<String, Arc<str>>,
+}
+
+impl Policy {
+    /// Compiles the policy that is built in.
+    ///
+    /// # Errors
+    /// None, in a build that passes its tests.
+    pub fn builtin() -> Result<Arc<Self>, PolicyErrors> {
+        Self::from_files(builtin::files())
+    }
+
+    /// Compiles the policy in a folder.
+    ///
+    /// # Errors
+    /// A file cannot be read, or the policy has mistakes.
+    pub fn load(folder: &Path) -> Result<Arc<Self>, PolicyErrors> {
+        compile::compile(Files::in_folder(folder)).map(|(policy, _)| Arc::new(policy)).map_err(|(errors, _)| errors)
+    }
+
+    /// Compiles a policy whose files, `policy.toml` among them, are in memory.
+    ///
+    /// # Errors
+    /// The policy has mistakes.
+    pub fn from_files(files: BTreeMap<String, String>) -> Result<Arc<Self>, PolicyErrors> {
+        compile::compile(Files::in_memory(files)).map(|(policy, _)| Arc::new(policy)).map_err(|(errors, _)| errors)
+    }
+
+    /// Writes the policy that is built in into a folder, which is made if need be. Nothing is overwritten.
+    ///
+    /// # Errors
+    /// One of the files exists, or cannot be written.
+    pub fn write_default(folder: &Path) -> Result<(), WriteDefaultError> {
+        builtin::write(folder)
+    }
+
+    /// The hash of its manifest: 64 hexadecimal digits.
+    #[must_use]
+    pub fn revision(&self) -> &Revision {
+        &self.revision
+    }
+
+    /// What it wants of a client.
+    #[must_use]
+    pub fn plan(&self, client: &ClientName, direction: Direction) -> Plan {
+        let stages: StageSet = self
+            .lists
+            .iter()
+            .filter(|list| !list.entries.is_empty() && list.scope.covers_client(client, direction))
+            .filter_map(|list| list.stage)
+            .filter(|stage| *stage != Stage::EndOfMessage)
+            .collect();
+        let macros = |stage, name: &str| StageMacros { stage, names: vec![name.to_owned()] };
+        Plan {
+            revision: self.revision.clone(),
+            stages,
+            macros: vec![macros(Stage::Mail, "{auth_authen}"), macros(Stage::EndOfMessage, "i")],
+            size_limit: self.size_limit(client, direction),
+            needs_body: self.needs_body(),
+        }
+    }
+
+    /// The limits on parsing a message.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The largest message that is taken from a client, in bytes; `None` for no limit.
+    #[must_use]
+    pub fn size_limit(&self, _client: &ClientName, _direction: Direction) -> Option<u64> {
+        self.size_limit
+    }
+
+    /// Whether anything looks below the header.
+    fn needs_body(&self) -> bool {
+        !self.attachments.is_empty()
+            || self.patterns.targets.iter().any(|(target, _)| target.is_body())
+            || self.symbols.iter().any(|(_, symbol)| symbol.builtin && symbol.used)
+    }
+
+    pub(crate) fn symbols(&self) -> &Symbols {
+        &self.symbols
+    }
+
+    pub(crate) fn lists(&self) -> &[List] {
+        &self.lists
+    }
+
+    pub(crate) fn patterns(&self) -> &Patterns {
+        &self.patterns
+    }
+
+    pub(crate) fn attachments(&self) -> &[AttachmentRule] {
+        &self.attachments
+    }
+
+    pub(crate) fn expressions(&self) -> &[NamedExpression] {
+        &self.expressions
+    }
+
+    pub(crate) fn thresholds(&self) -> &Thresholds {
+        &self.thresholds
+    }
+
+    pub(crate) fn actions(&self) -> &[Action] {
+        &self.actions
+    }
+
+    pub(crate) fn overrides(&self) -> &[Override] {
+        &self.overrides
+    }
+
+    pub(crate) fn recipients(&self) -> &RecipientScopes {
+        &self.recipients
+    }
+
+    pub(crate) fn own_headers(&self) -> &[HeaderName] {
+        &self.own_headers
+    }
+
+    pub(crate) fn trusts_own_headers(&self) -> bool {
+        self.trust_own_headers
+    }
+
+    pub(crate) fn joins_edits(&self) -> bool {
+        self.union_of_edits
+    }
+
+    pub(crate) fn trusted(&self) -> &NetworkSet {
+        &self.trusted
+    }
+
+    /// Whether a peer is one of ours.
+    pub(crate) fn trusts(&self, peer: &Peer) -> bool {
+        match peer {
+            Peer::Ip(_) => peer.ip().is_some_and(|ip| self.trusted.contains(ip)),
+            Peer::Unix(_) => true,
+            Peer::Unknown => false,
+        }
+    }
+}
