@@ -1,0 +1,161 @@
+//! The `mpd-node` program: configuration → logs → node → ports → signal →
+//! bounded drain.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, ValueEnum};
+use millrace_runtime::admin::{Admin, Readiness};
+use millrace_runtime::lifecycle::{Drain, Hangups, Shutdown, notify};
+use millrace_runtime::metrics::Metrics;
+use millrace_runtime::telemetry::{self, LogFormat};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::FileConfig;
+use crate::node::Node;
+use crate::policy::Policy;
+use crate::service::Server;
+
+/// Judges mail: takes mail transactions over gRPC, runs the checks that the
+/// policy asks for, and answers with verdicts.
+///
+/// Any number of nodes run behind a gateway or a load balancer; none keeps
+/// state between messages. All flags can stand in the configuration file too;
+/// a flag wins.
+#[derive(Debug, Parser)]
+#[command(name = "mpd-node", version, after_help = AFTER_HELP)]
+struct Arguments {
+    /// Where to serve gRPC [default: 127.0.0.1:7750]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// The policy's folder, watched for changes [default: the built-in policy]
+    #[arg(long, value_name = "DIR")]
+    policy: Option<PathBuf>,
+    /// Where to serve health, readiness and metrics [default: 127.0.0.1:7751]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    admin: Option<SocketAddr>,
+    /// How the node signs its verdicts [default: the host's name]
+    #[arg(long)]
+    name: Option<String>,
+    /// The form of the log lines [default: human]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<Format>,
+    /// A configuration file in TOML
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Only check the configuration and the policy
+    #[arg(long)]
+    check: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Human,
+    Json,
+}
+
+const AFTER_HELP: &str = "\
+Exit status: 0 after an orderly end (SIGTERM or SIGINT), or when --check found \
+nothing; 1 when it could not start or serve; 2 for wrong arguments.
+
+SIGHUP looks at the policy's folder again. A policy that does not compile is \
+refused, and the last good one stays in force.
+
+Example: mpd-node --listen 127.0.0.1:7750 --policy /etc/millrace/policy";
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mpd-node: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let config = effective(arguments.config.as_deref(), &arguments)?;
+    if arguments.check {
+        let policy = match &config.policy {
+            Some(folder) => Policy::load(folder)?,
+            None => Policy::builtin()?,
+        };
+        println!("ok: policy revision {}", policy.revision().short());
+        return Ok(());
+    }
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("no runtime")?
+        .block_on(serve(config))
+}
+
+fn effective(
+    file: Option<&std::path::Path>,
+    arguments: &Arguments,
+) -> anyhow::Result<FileConfig> {
+    let mut config = match file {
+        Some(file) => FileConfig::load(file)?,
+        None => FileConfig::default(),
+    };
+    if let Some(listen) = arguments.listen {
+        config.listen = listen;
+    }
+    if let Some(admin) = arguments.admin {
+        config.admin = admin;
+    }
+    if let Some(policy) = &arguments.policy {
+        config.policy = Some(policy.clone());
+    }
+    if let Some(name) = &arguments.name {
+        config.name = Some(name.clone());
+    }
+    match arguments.log_format {
+        Some(Format::Human) => config.log.format = LogFormat::Human,
+        Some(Format::Json) => config.log.format = LogFormat::Json,
+        None => {}
+    }
+    Ok(config)
+}
+
+async fn serve(config: FileConfig) -> anyhow::Result<()> {
+    let telemetry = telemetry::init(&config.telemetry(), "mpd-node")?;
+    let shutdown = Shutdown::on_signals().context("no signal handlers")?;
+    let mut hangups = Hangups::new().context("no signal handlers")?;
+    let metrics = Metrics::new("mpd-node");
+    let readiness = Readiness::default();
+    let drain = Drain::new();
+
+    let node = Node::start(&config.node(), &metrics)?;
+    let server = Server::bind(config.listen, node.clone()).await?;
+    let listen = server.local_addr()?;
+    let admin = Admin::bind(config.admin, "mpd-node", metrics, readiness.clone()).await?;
+    let admin_address = admin.local_addr();
+    let stop_admin = CancellationToken::new();
+    let admin = tokio::spawn(admin.serve(stop_admin.clone()));
+    let serving = tokio::spawn(server.serve(drain.clone(), config.max_connection_age()));
+
+    readiness.condition("running").met();
+    notify::ready();
+    tracing::info!(%listen, admin = %admin_address, node = %node.name(), revision = node.revision().short(), "serving");
+
+    let reloading = node.clone();
+    let reloader = tokio::spawn(async move {
+        loop {
+            hangups.next().await;
+            reloading.reload();
+
+        }
+    });
+    drain.run(&shutdown, &readiness, config.drain).await;
+    reloader.abort();
+    serving.await.context("the gRPC server panicked")??;
+    stop_admin.cancel();
+    admin.await.context("the admin port panicked")?;
+    drop(telemetry);
+    Ok(())
+}

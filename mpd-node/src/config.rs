@@ -1,0 +1,118 @@
+//! How a node is set up: its configuration file.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use millrace_runtime::admin;
+use millrace_runtime::config::{self, ConfigError};
+use millrace_runtime::lifecycle::DrainLimits;
+use millrace_runtime::telemetry::{LogConfig, OtlpConfig, TelemetryConfig};
+use serde::Deserialize;
+
+/// What a node needs to know to judge.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// How it signs its verdicts; not empty.
+    pub name: String,
+    /// The policy's folder; `None` for the policy that is built in.
+    pub policy: Option<PathBuf>,
+    /// Messages above 64 KiB that are judged at once; 0 for one a processor.
+    pub workers: usize,
+    /// Bytes of content in memory at most, over all calls; above that calls
+    /// are shed.
+    pub memory: u64,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            name: host_name(),
+            policy: None,
+            workers: 0,
+            memory: DEFAULT_MEMORY_MIB << 20,
+        }
+    }
+}
+
+/// A node's `--config` file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct FileConfig {
+    /// Where gRPC is served.
+    pub(crate) listen: SocketAddr,
+    /// Where health, readiness and metrics are served.
+    pub(crate) admin: SocketAddr,
+    /// How the node signs its verdicts; the host's name by default.
+    pub(crate) name: Option<String>,
+    /// The policy's folder.
+    pub(crate) policy: Option<PathBuf>,
+    /// Messages above 64 KiB judged at once.
+    pub(crate) workers: usize,
+    /// Memory for content.
+    pub(crate) memory_mib: u64,
+    /// Age at which connections are asked to go; 0 for never.
+    pub(crate) max_connection_age_seconds: u64,
+    pub(crate) log: LogConfig,
+    pub(crate) otlp: OtlpConfig,
+    pub(crate) drain: DrainLimits,
+}
+
+/// The port that a node serves by default.
+const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7750);
+const DEFAULT_MEMORY_MIB: u64 = 1024;
+const DEFAULT_MAX_AGE_SECONDS: u64 = 600;
+
+impl Default for FileConfig {
+    fn default() -> Self {
+        Self {
+            listen: DEFAULT_LISTEN,
+            admin: admin::DEFAULT_ADDRESS,
+            name: None,
+            policy: None,
+            workers: 0,
+            memory_mib: DEFAULT_MEMORY_MIB,
+            max_connection_age_seconds: DEFAULT_MAX_AGE_SECONDS,
+            log: LogConfig::default(),
+            otlp: OtlpConfig::default(),
+            drain: DrainLimits::default(),
+        }
+    }
+}
+
+impl FileConfig {
+    /// Reads a file.
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
+        config::load(path)
+    }
+
+    pub(crate) fn node(&self) -> NodeConfig {
+        NodeConfig {
+            name: self.name.clone().unwrap_or_else(host_name),
+            policy: self.policy.clone(),
+            workers: self.workers,
+            memory: self.memory_mib << 20,
+        }
+    }
+
+    pub(crate) fn telemetry(&self) -> TelemetryConfig {
+        TelemetryConfig {
+            log: self.log.clone(),
+            otlp: self.otlp.clone(),
+        }
+    }
+
+    pub(crate) fn max_connection_age(&self) -> Option<Duration> {
+        (self.max_connection_age_seconds > 0)
+            .then(|| Duration::from_secs(self.max_connection_age_seconds))
+    }
+}
+
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "mpd-node".to_owned())
+}

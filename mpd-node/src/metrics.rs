@@ -1,0 +1,201 @@
+//! What a node counts.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use millrace_proto::{CallError, Settlement, Stage, Verdict};
+use millrace_runtime::metrics::{Metrics, SIZE_BUCKETS};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+
+/// Handles to a node's metrics.
+#[derive(Debug)]
+pub(crate) struct NodeMetrics {
+    verdicts: Family<VerdictLabels, Counter>,
+    errors: Family<ErrorLabels, Counter>,
+    symbols: Family<SymbolLabels, Counter>,
+    distinct_symbols: AtomicUsize,
+    unscanned: Family<CheckLabels, Counter>,
+    degradations: Counter,
+    settlements: Family<OutcomeLabels, Counter>,
+    judging: Family<StageLabels, Histogram, Buckets>,
+    checks: Family<CheckLabels, Histogram, Buckets>,
+    message_bytes: Histogram,
+    in_flight: Gauge,
+}
+
+/// Policies come and go; the names that they bring are counted up to here.
+const DISTINCT_SYMBOLS: usize = 2000;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerdictLabels {
+    stage: &'static str,
+    disposition: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ErrorLabels {
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabels {
+    stage: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+    disposition: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CheckLabels {
+    check: Name,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SymbolLabels {
+    symbol: Name,
+}
+
+/// A label's value that is shared, not copied, at each look-up.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Name(Arc<str>);
+
+impl EncodeLabelValue for Name {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        self.0.as_ref().encode(encoder)
+    }
+}
+
+/// Makes histograms of seconds of a check's work: 2.5 µs to 10 s.
+#[derive(Debug, Clone, Copy)]
+struct Buckets;
+
+impl MetricConstructor<Histogram> for Buckets {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new([
+            0.000_002_5, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5,
+            0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10.0,
+        ])
+    }
+}
+
+impl NodeMetrics {
+    /// Registers the metrics, all under `millrace_node_`.
+    pub(crate) fn register(metrics: &Metrics) -> Arc<Self> {
+        Arc::new(Self {
+            verdicts: metrics.counters("millrace_node_verdicts", "Verdicts given"),
+            errors: metrics.counters("millrace_node_errors", "Calls without a verdict"),
+            symbols: metrics.counters("millrace_node_symbols", "Findings, by symbol"),
+            distinct_symbols: AtomicUsize::new(0),
+            unscanned: metrics.counters("millrace_node_unscanned", "Checks not done"),
+            degradations: metrics.counter(
+                "millrace_node_degradations",
+                "Things a policy wanted and a conduit could not do",
+            ),
+            settlements: metrics.counters(
+                "millrace_node_settlements",
+                "What was done with judged messages",
+            ),
+            judging: metrics.register(
+                "millrace_node_judging_seconds",
+                "Time to a verdict",
+                Family::new_with_constructor(Buckets),
+            ),
+            checks: metrics.register(
+                "millrace_node_check_seconds",
+                "Time in one check",
+                Family::new_with_constructor(Buckets),
+            ),
+            message_bytes: metrics.register(
+                "millrace_node_message_bytes",
+                "Size of messages",
+                Histogram::new(SIZE_BUCKETS),
+            ),
+            in_flight: metrics.gauge("millrace_node_in_flight", "Messages being judged"),
+        })
+    }
+
+    /// Counts a message as in flight until the guard is dropped.
+    pub(crate) fn enter(self: &Arc<Self>, bytes: usize) -> InFlight {
+        self.in_flight.inc();
+        // Far below 2^53, where f64 stops counting bytes.
+        #[allow(clippy::cast_precision_loss)]
+        self.message_bytes.observe(bytes as f64);
+        InFlight(self.clone())
+    }
+
+    /// Counts a verdict of a stage.
+    pub(crate) fn verdict(&self, stage: Stage, verdict: &Verdict, took: Duration) {
+        self.verdicts
+            .get_or_create(&VerdictLabels {
+                stage: stage.name(),
+                disposition: verdict.disposition.name(),
+            })
+            .inc();
+        self.judging
+            .get_or_create(&StageLabels {
+                stage: stage.name(),
+            })
+            .observe(took.as_secs_f64());
+        for time in &verdict.times {
+            let check = Name(time.check.clone());
+            let seconds = Duration::from_micros(time.microseconds).as_secs_f64();
+            self.checks.get_or_create(&CheckLabels { check }).observe(seconds);
+        }
+        for finding in &verdict.findings {
+            self.symbol(&finding.symbol);
+        }
+        for unscanned in &verdict.unscanned {
+            let check = Name(unscanned.check.as_str().into());
+            self.unscanned.get_or_create(&CheckLabels { check }).inc();
+        }
+        self.degradations.inc_by(verdict.degradations.len() as u64);
+    }
+
+    fn symbol(&self, symbol: &Arc<str>) {
+        let labels = SymbolLabels {
+            symbol: Name(symbol.clone()),
+        };
+        if let Some(counter) = self.symbols.get(&labels) {
+            counter.inc();
+            return;
+        }
+        if self.distinct_symbols.fetch_add(1, Ordering::Relaxed) < DISTINCT_SYMBOLS {
+            self.symbols.get_or_create(&labels).inc();
+        }
+    }
+
+    /// Counts a call that ended without a verdict.
+    pub(crate) fn error(&self, error: &CallError) {
+        let kind = error.kind();
+        self.errors.get_or_create(&ErrorLabels { kind }).inc();
+    }
+
+    /// Counts what was done in the end.
+    pub(crate) fn settled(&self, settlement: &Settlement) {
+        self.settlements
+            .get_or_create(&OutcomeLabels {
+                outcome: settlement.outcome.kind.name(),
+                disposition: settlement.outcome.disposition.name(),
+            })
+            .inc();
+    }
+}
+
+/// A message in flight.
+#[derive(Debug)]
+pub(crate) struct InFlight(Arc<NodeMetrics>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.dec();
+    }
+}

@@ -1,0 +1,230 @@
+//! The node itself: a policy in force, and messages judged by it. gRPC and
+//! embedding processes call the same thing.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use millrace_proto::{
+    CallError, ClientName, Direction, Revision, ScreenRequest, Settlement, Stage, Transaction,
+    Verdict,
+};
+use millrace_runtime::metrics::Metrics;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config::NodeConfig;
+use crate::metrics::NodeMetrics;
+use crate::plan_watch::PlanWatch;
+use crate::policy::{FolderSource, Policy, PolicyErrors, PolicyStore};
+use crate::pool::CpuPool;
+use crate::request::Message;
+use crate::verdict::{judge, screen};
+
+/// A node. Cheap to clone; all clones are the same node.
+#[derive(Debug, Clone)]
+pub struct Node(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    name: Arc<str>,
+    policies: Arc<PolicyStore>,
+    source: Option<FolderSource>,
+    pool: CpuPool,
+    memory: Arc<Semaphore>,
+    metrics: Arc<NodeMetrics>,
+}
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The policy does not compile, so there is nothing to judge by.
+    #[error("the policy is refused:\n{0}")]
+    Policy(#[from] PolicyErrors),
+}
+
+/// Up to this size a message is judged where the call came in; a larger one
+/// would hold up the thread's other calls.
+const IN_PLACE: usize = 64 << 10;
+/// The unit in which memory is counted.
+const MEMORY_UNIT: u64 = 1024;
+
+impl Node {
+    /// Compiles the policy and starts to follow its folder.
+    ///
+    /// # Errors
+    /// The policy does not compile: a node starts with a good one or not at
+    /// all.
+    pub fn start(config: &NodeConfig, metrics: &Metrics) -> Result<Self, StartError> {
+        let workers = match config.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        };
+        let units = usize::try_from(config.memory / MEMORY_UNIT).unwrap_or(usize::MAX);
+        let policy = match &config.policy {
+            Some(folder) => Policy::load(folder)?,
+            None => Policy::builtin()?,
+        };
+        let policies = Arc::new(PolicyStore::new(policy));
+        let source = config
+            .policy
+            .as_ref()
+            .map(|folder| FolderSource::watch(folder, policies.clone()));
+        Ok(Self(Arc::new(Inner {
+            name: config.name.as_str().into(),
+            policies,
+            source,
+            pool: CpuPool::new(workers),
+            memory: Arc::new(Semaphore::new(units.clamp(1, Semaphore::MAX_PERMITS))),
+            metrics: NodeMetrics::register(metrics),
+        })))
+    }
+
+    /// The name that it signs its verdicts with.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.0.name
+    }
+
+    /// The revision in force.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.0.policies.current().revision().clone()
+    }
+
+    /// Looks at the policy's folder again, now.
+    pub fn reload(&self) {
+        if let Some(source) = &self.0.source {
+            source.reload();
+        }
+    }
+
+    /// The plan of a client, and its changes.
+    #[must_use]
+    pub fn watch_plan(&self, client: &ClientName, direction: Direction) -> PlanWatch {
+        PlanWatch::new(self.0.policies.subscribe(), client.clone(), direction)
+    }
+
+    /// Judges what can be judged before there is a message.
+    ///
+    /// # Errors
+    /// The pinned revision is unknown, or the node failed over the request.
+    pub fn screen(&self, request: &ScreenRequest) -> Result<Verdict, CallError> {
+        let begun = Instant::now();
+        let result = self.policy(&request.transaction).and_then(|policy| {
+            shielded(|| screen(&policy, &self.0.name, request))
+        });
+        self.count(request.stage, &result, begun);
+        result
+    }
+
+    /// Judges a message. Dropping the future gives the work up.
+    ///
+    /// # Errors
+    /// Why there is no verdict; see [`CallError`].
+    pub async fn process(
+        &self,
+        transaction: Arc<Transaction>,
+        content: Bytes,
+    ) -> Result<Verdict, CallError> {
+        let begun = Instant::now();
+        let in_flight = self.0.metrics.enter(content.len());
+        let result = self.judge(transaction, content).await;
+        drop(in_flight);
+        self.count(Stage::EndOfMessage, &result, begun);
+        result
+    }
+
+    /// Takes note of what was done in the end.
+    pub fn settle(&self, settlement: &Settlement) {
+        self.0.metrics.settled(settlement);
+        tracing::debug!(
+            transaction = %settlement.transaction,
+            client = %settlement.client,
+            outcome = settlement.outcome.kind.name(),
+            disposition = %settlement.outcome.disposition,
+            "settled"
+        );
+    }
+
+    /// Memory for content that comes in by pieces.
+    ///
+    /// # Errors
+    /// There is no more; the call is to be shed.
+    pub(crate) fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, CallError> {
+        let units = u32::try_from((bytes as u64).div_ceil(MEMORY_UNIT)).unwrap_or(u32::MAX);
+        self.0.memory.clone().try_acquire_many_owned(units).map_err(|_| {
+            CallError::Overloaded("the memory for messages is used up".to_owned())
+        })
+    }
+
+    /// The largest message that this transaction may be. Bytes.
+    ///
+    /// # Errors
+    /// The pinned revision is unknown.
+    pub(crate) fn size_limit(&self, transaction: &Transaction) -> Result<Option<u64>, CallError> {
+        let policy = self.policy(transaction)?;
+        Ok(policy.size_limit(&transaction.client, transaction.direction))
+    }
+
+    async fn judge(
+        &self,
+        transaction: Arc<Transaction>,
+        content: Bytes,
+    ) -> Result<Verdict, CallError> {
+        let policy = self.policy(&transaction)?;
+        let length = content.len() as u64;
+        if let Some(limit) = policy
+            .size_limit(&transaction.client, transaction.direction)
+            .filter(|&limit| length > limit)
+        {
+            return Err(CallError::TooLarge { limit });
+        }
+        let name = self.0.name.clone();
+        let small = content.len() <= IN_PLACE;
+        let job = move || {
+            shielded(|| {
+                let message = Message::parse(content, policy.limits());
+                judge(&policy, &name, &transaction, &message)
+            })
+        };
+        if small {
+            return job();
+        }
+        let span = tracing::Span::current();
+        match self.0.pool.run(move || span.in_scope(job)).await {
+            Ok(result) => result,
+            Err(_) => Err(internal()),
+        }
+    }
+
+    /// The policy that a transaction is pinned to; the one in force when it is
+    /// not.
+    fn policy(&self, transaction: &Transaction) -> Result<Arc<Policy>, CallError> {
+        match &transaction.revision {
+            None => Ok(self.0.policies.current()),
+            Some(revision) => self
+                .0
+                .policies
+                .pinned(revision)
+                .ok_or_else(|| CallError::UnknownRevision(revision.to_string())),
+        }
+    }
+
+    fn count(&self, stage: Stage, result: &Result<Verdict, CallError>, begun: Instant) {
+        match result {
+            Ok(verdict) => self.0.metrics.verdict(stage, verdict, begun.elapsed()),
+            Err(error) => self.0.metrics.error(error),
+        }
+    }
+}
+
+/// A message over which the node fails costs itself a temporary failure, and
+/// the process goes on.
+fn shielded<T>(work: impl FnOnce() -> T) -> Result<T, CallError> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| internal())
+}
+
+fn internal() -> CallError {
+    CallError::Internal("the node failed over this message".to_owned())
+}
