@@ -45,7 +45,7 @@ fuzz_target!(|input: &[u8]| {
             }
         }
     }
-    apply_to_headers(flavour, control & 0x40 != 0, &message.headers, &edits);
+    let _ = apply_to_headers(flavour, control & 0x40 != 0, &message.headers, &edits);
 });
 
 fn first_command(wire: &BytesMut) -> Result<Option<millrace_milter::Command>, millrace_milter::CommandError> {
