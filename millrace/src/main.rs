@@ -1,1 +1,22 @@
-fn main() {}
+//! `millrace`: the command that people type. One file or folder a command.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod cli;
+mod exit;
+mod explain;
+mod load;
+mod mail;
+mod output;
+mod policy;
+mod scan;
+mod size;
+mod up;
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -1,0 +1,77 @@
+//! The command line: one sub-command a module.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::exit::Exit;
+use crate::output::OutputError;
+use crate::{explain, load, policy, scan, up};
+
+/// Mail filtering as a shared cluster: run it, try it, ask it why.
+#[derive(Debug, Parser)]
+#[command(name = "millrace", version, after_help = AFTER_HELP, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the whole system in one process: milter, gRPC and admin port
+    Up(up::UpArgs),
+    /// Judge messages on disk: files, mboxes, Maildirs, folders, standard input
+    Scan(scan::ScanArgs),
+    /// Write the default policy, check one, look a symbol up
+    Policy(policy::PolicyArgs),
+    /// Find a message's verdict in the logs, and say why
+    Explain(explain::ExplainArgs),
+    /// Play a mail server against a milter, and measure it
+    Load(load::LoadArgs),
+}
+
+const AFTER_HELP: &str = "\
+Begin with:
+  millrace up                          filter on 127.0.0.1:8891; prints what to tell Postfix, Sendmail
+  millrace scan message.eml            what would become of this message, and why
+  millrace policy default ./policy     the built-in policy, as files to change
+  millrace up --policy ./policy        use them; a change is taken up at once
+
+'millrace COMMAND --help' has examples and exit statuses of each command.";
+
+/// Runs the command.
+pub(crate) fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Up(args) => up::run(args),
+        Command::Scan(args) => scan::run(args),
+        Command::Policy(args) => policy::run(args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Load(args) => load::run(args),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) if matches!(error.downcast_ref(), Some(OutputError::Gone)) => {
+            Exit::OutputGone.into()
+        }
+        Err(error) => {
+            // The other end of standard error may be gone too; then there is nobody to tell.
+            let _ = std::io::Write::write_all(
+                &mut std::io::stderr(),
+                format!("millrace: {error:#}\n").as_bytes(),
+            );
+            Exit::Failed.into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Cli::command().debug_assert();
+    }
+}
