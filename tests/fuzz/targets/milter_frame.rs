@@ -11,12 +11,20 @@ fuzz_target!(|input: &[u8]| {
         return;
     };
     let steps = u32::from_be_bytes([0, control[0], control[1], control[2]]);
-    let wanted = Wanted { actions: Actions::ALL, steps: Steps(steps), macros: Vec::new() };
+    let wanted = Wanted {
+        actions: Actions::ALL,
+        steps: Steps(steps),
+        macros: Vec::new(),
+    };
     let mut session = Session::new(wanted);
     let mut out = BytesMut::new();
     if control[3] & 1 == 0 {
         // Most of what there is lies behind an offer.
-        let offer = Offer { version: u32::from(control[4] % 8), actions: Actions::ALL, steps: Steps::ALL };
+        let offer = Offer {
+            version: u32::from(control[4] % 8),
+            actions: Actions::ALL,
+            steps: Steps::ALL,
+        };
         Command::Offer(offer).encode(session.space());
         if session.next_step(&mut out).is_err() {
             return;
@@ -24,7 +32,14 @@ fuzz_target!(|input: &[u8]| {
         out.clear();
     }
     let piece = usize::from(control[5]).max(1);
-    let answers = [Answer::Continue, Answer::Continue, Answer::Accept, Answer::Reject, Answer::Discard, Answer::Skip];
+    let answers = [
+        Answer::Continue,
+        Answer::Continue,
+        Answer::Accept,
+        Answer::Reject,
+        Answer::Discard,
+        Answer::Skip,
+    ];
     let mut turn = usize::from(control[3]);
     let mut total = 0;
     for bytes in stream.chunks(piece) {
@@ -40,9 +55,14 @@ fuzz_target!(|input: &[u8]| {
                         continue;
                     }
                     turn += 1;
-                    if session.answer(&answers[turn % answers.len()], &mut out).is_err() {
+                    if session
+                        .answer(&answers[turn % answers.len()], &mut out)
+                        .is_err()
+                    {
                         assert!(out.is_empty());
-                        session.answer(&Answer::Continue, &mut out).expect("continue is always allowed");
+                        session
+                            .answer(&Answer::Continue, &mut out)
+                            .expect("continue is always allowed");
                     }
                     assert!(!out.is_empty());
                     out.clear();
@@ -53,7 +73,12 @@ fuzz_target!(|input: &[u8]| {
         }
         let held = session.content().held();
         assert!(held as u64 <= session.content().total());
-        total += session.content().take().iter().map(|piece| piece.len()).sum::<usize>();
+        total += session
+            .content()
+            .take()
+            .iter()
+            .map(|piece| piece.len())
+            .sum::<usize>();
     }
     let _ = session.macros();
     let _ = session.queue_id();

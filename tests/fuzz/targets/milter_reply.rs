@@ -25,7 +25,9 @@ fuzz_target!(|input: &[u8]| {
         let Ok(Some(millrace_milter::Command::Offer(offer))) = first_command(&out) else {
             panic!("a mail server begins with its offer");
         };
-        let agreement = Wanted::EVERYTHING.agree(&offer).expect("a version that can be spoken");
+        let agreement = Wanted::EVERYTHING
+            .agree(&offer)
+            .expect("a version that can be spoken");
         agreement.response().encode(mta.space());
         mta.receive().expect("a sound reply");
     }
@@ -36,7 +38,9 @@ fuzz_target!(|input: &[u8]| {
         mta.space().put_slice(piece);
         loop {
             match mta.receive() {
-                Ok(Some(millrace_milter::mta::Received::Finished(outcome))) => edits.extend(outcome.edits),
+                Ok(Some(millrace_milter::mta::Received::Finished(outcome))) => {
+                    edits.extend(outcome.edits)
+                }
                 Ok(Some(_)) => {
                     mta.advance(&mut out);
                 }
@@ -48,7 +52,9 @@ fuzz_target!(|input: &[u8]| {
     let _ = apply_to_headers(flavour, control & 0x40 != 0, &message.headers, &edits);
 });
 
-fn first_command(wire: &BytesMut) -> Result<Option<millrace_milter::Command>, millrace_milter::CommandError> {
+fn first_command(
+    wire: &BytesMut,
+) -> Result<Option<millrace_milter::Command>, millrace_milter::CommandError> {
     let mut decoder = FrameDecoder::new(1 << 16);
     decoder.space().put_slice(wire);
     let frame = decoder.next_frame().expect("our own frames");
