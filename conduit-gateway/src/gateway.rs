@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_proto::ClientName;
-use millrace_runtime::admin::Readiness;
+use millrace_runtime::admin::{Condition, Readiness};
 use millrace_runtime::lifecycle::{Drain, Phase};
 use millrace_runtime::metrics::Metrics;
 use tokio::sync::Semaphore;
@@ -28,6 +28,7 @@ pub struct Gateway;
 pub struct Running {
     addresses: Vec<(ClientName, ListenAddress)>,
     listeners: TaskTracker,
+    connections: TaskTracker,
     drain: Drain,
     _upkeep: AbortOnDropHandle<()>,
 }
@@ -66,6 +67,7 @@ pub(crate) struct Shared {
     pub(crate) times: Times,
     pub(crate) spool: Arc<SpoolPlace>,
     pub(crate) drain: Drain,
+    pub(crate) connections: TaskTracker,
     pub(crate) slots: Arc<Semaphore>,
     /// For connections above the limit, which are only told so.
     pub(crate) spare_slots: Arc<Semaphore>,
@@ -81,6 +83,8 @@ pub(crate) struct Client {
     pub(crate) slots: Arc<Semaphore>,
 }
 
+/// How long connections may take to end once they are cut off.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 const SPARE_SLOTS: usize = 1024;
 /// How often gauges and readiness are looked after.
 const UPKEEP: Duration = Duration::from_secs(1);
@@ -133,6 +137,7 @@ impl Gateway {
             times,
             spool: Arc::new(spool),
             drain: drain.clone(),
+            connections: TaskTracker::new(),
             slots: Arc::new(Semaphore::new(limits.connections)),
             spare_slots: Arc::new(Semaphore::new(SPARE_SLOTS)),
         });
@@ -149,10 +154,13 @@ impl Gateway {
             clients.push(client);
         }
         tasks.close();
-        let upkeep = tokio::spawn(upkeep(clients, shared, memory, metrics, readiness));
+        let connections = shared.connections.clone();
+        let reached = readiness.condition("nodes");
+        let upkeep = tokio::spawn(upkeep(clients, shared, memory, metrics, reached));
         Ok(Running {
             addresses,
             listeners: tasks,
+            connections,
             drain,
             _upkeep: AbortOnDropHandle::new(upkeep),
         })
@@ -166,10 +174,19 @@ impl Running {
         &self.addresses
     }
 
-    /// Waits until the listeners are closed and nothing is in flight, after the process's drain has begun.
+    /// Waits until the listeners are closed, nothing is in flight, and what was cut off has been told so, after the
+    /// process's drain has begun.
     pub async fn drained(&self) {
         self.listeners.wait().await;
         self.drain.reached(Phase::Done).await;
+        self.connections.close();
+        if tokio::time::timeout(LAST_WORDS, self.connections.wait())
+            .await
+            .is_err()
+        {
+            let left = self.connections.len();
+            tracing::warn!(left, "milter connections that did not end by themselves");
+        }
     }
 }
 
@@ -200,9 +217,8 @@ async fn upkeep(
     shared: Arc<Shared>,
     memory: Arc<Budget>,
     metrics: GatewayMetrics,
-    readiness: Readiness,
+    reached: Condition,
 ) {
-    let reached = readiness.condition("nodes");
     let mut ready = false;
     let mut ticks = tokio::time::interval(UPKEEP);
     loop {

@@ -68,7 +68,8 @@ fn admit(stream: Stream, listener: &Arc<str>, client: &Arc<Client>, shared: &Arc
         return;
     };
     let (client, shared, listener) = (client.clone(), shared.clone(), listener.clone());
-    tokio::spawn(async move {
+    let connections = shared.connections.clone();
+    connections.spawn(async move {
         let slot = slot;
         Connection::new(stream, client, shared, doom)
             .run(listener)

@@ -85,7 +85,7 @@ impl Nodes {
         Plans::new(None, sized, move |sink| async move {
             let mut pause = FIRST_PAUSE;
             loop {
-                for node in nodes.in_turn() {
+                for node in nodes.beside() {
                     let problem = match node.client.watch_plan(&name, direction).await {
                         Err(error) => error,
                         Ok(plans) => {
@@ -102,7 +102,9 @@ impl Nodes {
                                     }
                                     Some(Err(error)) => break error,
                                     None => {
-                                        break CallError::Unavailable("the stream ended".to_owned());
+                                        break CallError::Unavailable(
+                                            "the stream ended".to_owned(),
+                                        );
                                     }
                                 }
                             }
@@ -138,7 +140,7 @@ impl Nodes {
     }
 
     pub(super) fn settle(&self, settlement: Settlement, metrics: &GatewayMetrics) {
-        let Some(node) = self.in_turn().next() else {
+        let Some(node) = self.beside().next() else {
             return;
         };
         let Ok(permit) = self.settling.clone().try_acquire_owned() else {
@@ -202,7 +204,15 @@ impl Nodes {
 
     /// All nodes, from the next in turn; those that were not reached just now come last.
     fn in_turn(&self) -> impl Iterator<Item = &Node> + Clone {
-        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        self.from(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The same, for what is beside the calls and shall not disturb their turns.
+    fn beside(&self) -> impl Iterator<Item = &Node> + Clone {
+        self.from(self.next.load(Ordering::Relaxed))
+    }
+
+    fn from(&self, first: usize) -> impl Iterator<Item = &Node> + Clone {
         let now = since(self.began);
         let turn = move || {
             (0..self.nodes.len())

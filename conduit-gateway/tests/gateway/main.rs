@@ -1,0 +1,18 @@
+//! What a gateway does, seen from a mail server: a gateway in this process, the mail server's side of the milter
+//! protocol, and a node that answers as the test says.
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+
+mod support;
+
+mod aborts;
+mod admission;
+mod carries_out;
+mod command_line;
+mod drain;
+mod embedded;
+mod failures;
+mod large_messages;
+mod nodes;
+mod screening;
+mod waiting;
+mod wrong_input;

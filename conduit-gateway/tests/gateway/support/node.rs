@@ -1,0 +1,264 @@
+//! A node that answers as the test says.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use millrace_proto::pb::processing_service_server::{ProcessingService, ProcessingServiceServer};
+use millrace_proto::{
+    CallError, Disposition, Keeping, Plan, Reply, Revision, ScreenRequest, Settlement, Stage,
+    StageSet, Transaction, Verdict, lower, pb,
+};
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Request, Response, Status, Streaming};
+
+type Screening = dyn Fn(Stage, &Transaction) -> Result<Verdict, CallError> + Send + Sync;
+type Judging = dyn Fn(&Transaction, &[u8]) -> Result<Verdict, CallError> + Send + Sync;
+
+/// How the node answers. By default it accepts, and wants nothing before the end of a message.
+#[derive(Clone)]
+pub struct Script {
+    pub stages: StageSet,
+    pub size_limit: Option<u64>,
+    pub screen: Arc<Screening>,
+    pub judge: Arc<Judging>,
+    pub delay: Duration,
+}
+
+#[derive(Default)]
+pub struct Seen {
+    pub judged: Vec<(Transaction, Vec<u8>)>,
+    pub screened: Vec<(Stage, Transaction)>,
+    pub settled: Vec<pb::SettleRequest>,
+}
+
+pub struct ScriptedNode {
+    pub address: SocketAddr,
+    seen: Arc<Mutex<Seen>>,
+    working: Arc<AtomicUsize>,
+    server: JoinHandle<()>,
+}
+
+struct Service {
+    script: Script,
+    seen: Arc<Mutex<Seen>>,
+    working: Arc<AtomicUsize>,
+}
+
+/// A call that is being worked on.
+struct Working(Arc<AtomicUsize>);
+
+pub fn accept() -> Verdict {
+    Verdict::accept(Revision::new("abc123").unwrap(), "scripted".into())
+}
+
+pub fn refuse(code: u32, text: &str) -> Verdict {
+    let reply = Reply::new(code, None, text).unwrap();
+    let disposition = if reply.is_permanent() {
+        Disposition::Reject
+    } else {
+        Disposition::Tempfail
+    };
+    Verdict {
+        disposition,
+        reply: Some(reply),
+        ..accept()
+    }
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            stages: StageSet::EMPTY,
+            size_limit: None,
+            screen: Arc::new(|_, _| Ok(accept())),
+            judge: Arc::new(|_, _| Ok(accept())),
+            delay: Duration::ZERO,
+        }
+    }
+}
+
+impl Script {
+    pub fn judging(
+        judge: impl Fn(&Transaction, &[u8]) -> Result<Verdict, CallError> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            judge: Arc::new(judge),
+            ..Self::default()
+        }
+    }
+
+    pub fn giving(verdict: Verdict) -> Self {
+        Self::judging(move |_, _| Ok(verdict.clone()))
+    }
+
+    pub fn failing(error: CallError) -> Self {
+        Self::judging(move |_, _| Err(error.clone()))
+    }
+
+    pub fn slowly(self, delay: Duration) -> Self {
+        Self { delay, ..self }
+    }
+
+    pub fn screening(
+        stages: &[Stage],
+        screen: impl Fn(Stage, &Transaction) -> Result<Verdict, CallError> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            stages: stages.iter().copied().collect(),
+            screen: Arc::new(screen),
+            ..Self::default()
+        }
+    }
+}
+
+impl ScriptedNode {
+    pub async fn start(script: Script) -> Self {
+        Self::start_at("127.0.0.1:0", script).await
+    }
+
+    pub async fn start_at(address: &str, script: Script) -> Self {
+        let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (seen, working) = (Arc::default(), Arc::default());
+        let service = Service {
+            script,
+            seen: Arc::clone(&seen),
+            working: Arc::clone(&working),
+        };
+        let server = tonic::transport::Server::builder()
+            .add_service(ProcessingServiceServer::new(service).max_decoding_message_size(64 << 20))
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        let server = tokio::spawn(async move { server.await.unwrap() });
+        Self {
+            address,
+            seen,
+            working,
+            server,
+        }
+    }
+
+    pub fn address(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn seen<T>(&self, read: impl FnOnce(&Seen) -> T) -> T {
+        read(&self.seen.lock().unwrap())
+    }
+
+    /// Outcomes that it was told, by name.
+    pub fn settled(&self) -> Vec<String> {
+        self.seen(|seen| {
+            let settled = seen
+                .settled
+                .iter()
+                .cloned()
+                .map(|raw| Settlement::try_from(raw).unwrap());
+            settled
+                .map(|settled| {
+                    format!(
+                        "{} {}",
+                        settled.outcome.kind.name(),
+                        settled.outcome.disposition
+                    )
+                })
+                .collect()
+        })
+    }
+
+    /// Calls that it works on now.
+    pub fn working(&self) -> usize {
+        self.working.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for ScriptedNode {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[tonic::async_trait]
+impl ProcessingService for Service {
+    type WatchPlanStream =
+        Pin<Box<dyn Stream<Item = Result<pb::WatchPlanResponse, Status>> + Send>>;
+
+    async fn watch_plan(
+        &self,
+        _: Request<pb::WatchPlanRequest>,
+    ) -> Result<Response<Self::WatchPlanStream>, Status> {
+        let plan = Plan {
+            revision: Revision::new("abc123").unwrap(),
+            stages: self.script.stages,
+            macros: Vec::new(),
+            size_limit: self.script.size_limit,
+            needs_body: true,
+        };
+        let plan = pb::WatchPlanResponse {
+            plan: Some(plan.into()),
+        };
+        Ok(Response::new(Box::pin(
+            tokio_stream::once(Ok(plan)).chain(tokio_stream::pending()),
+        )))
+    }
+
+    async fn screen(
+        &self,
+        request: Request<pb::ScreenRequest>,
+    ) -> Result<Response<pb::ScreenResponse>, Status> {
+        let ScreenRequest { transaction, stage } = request.into_inner().try_into().unwrap();
+        let verdict = (self.script.screen)(stage, &transaction)?;
+        self.seen
+            .lock()
+            .unwrap()
+            .screened
+            .push((stage, transaction));
+        Ok(Response::new(pb::ScreenResponse {
+            verdict: Some(verdict.into()),
+        }))
+    }
+
+    async fn process(
+        &self,
+        request: Request<Streaming<pb::ProcessRequest>>,
+    ) -> Result<Response<pb::ProcessResponse>, Status> {
+        self.working.fetch_add(1, Ordering::SeqCst);
+        let _working = Working(self.working.clone());
+        let mut frames = request.into_inner();
+        let (mut transaction, mut content) = (None, Vec::new());
+        while let Some(frame) = frames.message().await? {
+            transaction = transaction.or(frame.transaction);
+            content.extend_from_slice(&frame.content);
+        }
+        let transaction = Transaction::try_from(transaction.unwrap()).unwrap();
+        let verdict = (self.script.judge)(&transaction, &content);
+        tokio::time::sleep(self.script.delay).await;
+        let verdict = lower(verdict?, &transaction, Keeping::Unavailable);
+        self.seen
+            .lock()
+            .unwrap()
+            .judged
+            .push((transaction, content));
+        Ok(Response::new(pb::ProcessResponse {
+            verdict: Some(verdict.into()),
+        }))
+    }
+
+    async fn settle(
+        &self,
+        request: Request<pb::SettleRequest>,
+    ) -> Result<Response<pb::SettleResponse>, Status> {
+        self.seen.lock().unwrap().settled.push(request.into_inner());
+        Ok(Response::new(pb::SettleResponse {}))
+    }
+}
