@@ -39,33 +39,34 @@ impl Check for Attachments {
     }
 
     fn run(&self, facts: &Facts<'_>, findings: &mut Findings<'_>) {
-        let Some(message) = facts.message else {
-            return;
+        if let Some(message) = facts.message {
+            look(message, facts.policy, findings);
+        }
+    }
+}
+
+fn look(message: &Message, policy: &Policy, findings: &mut Findings<'_>) {
+    let rules = policy.attachments();
+    let opens = rules.iter().any(AttachmentRule::opens_archives);
+    for part in message.parts().iter().filter(|part| !part.container) {
+        let real_type = real_type_of(part);
+        if is_body_text(part, real_type) {
+            continue;
+        }
+        let inside = if opens {
+            look_inside(message, part, real_type)
+        } else {
+            Inside::default()
         };
-        let rules = facts.policy.attachments();
-        let opens = rules.iter().any(AttachmentRule::opens_archives);
-        for part in message.parts().iter().filter(|part| !part.container) {
-            let real_type = real_type_of(part);
-            if is_body_text(part, real_type) {
-                continue;
-            }
-            let inside = if opens {
-                look_inside(message, part, real_type)
-            } else {
-                Inside::default()
-            };
-            let subject = Subject::of_part(part, real_type, &inside);
-            judge(rules, &subject, findings);
-            inside.report(&subject.shown(), facts.policy, findings);
-            let Some(listing) = &inside.listing else {
-                continue;
-            };
-            for entry in &listing.entries {
-                let subject = Subject::of_entry(entry);
-                for rule in rules.iter().filter(|rule| rule.in_archives) {
-                    raise(rule, &subject, findings);
-                }
-            }
+        let subject = Subject::of_part(part, real_type, &inside);
+        rules
+            .iter()
+            .for_each(|rule| judge(rule, &subject, findings));
+        inside.report(&subject.shown(), policy, findings);
+        for entry in inside.listing.iter().flat_map(|listing| &listing.entries) {
+            let subject = Subject::of_entry(entry);
+            let rules = rules.iter().filter(|rule| rule.in_archives);
+            rules.for_each(|rule| judge(rule, &subject, findings));
         }
     }
 }
@@ -100,17 +101,28 @@ impl Inside {
         }
         for reason in &listing.unlisted {
             let kind = listing.kind.name();
-            findings.unscanned("attachments", &format!("{shown}: {kind}: {}", reason.reason()));
+            findings.unscanned(
+                "attachments",
+                &format!("{shown}: {kind}: {}", reason.reason()),
+            );
         }
     }
 
     fn encrypted(&self) -> bool {
-        self.encrypted_document || self.listing.as_ref().is_some_and(|listing| listing.encrypted)
+        self.encrypted_document
+            || self
+                .listing
+                .as_ref()
+                .is_some_and(|listing| listing.encrypted)
     }
 
     fn damaged(&self) -> bool {
         let damage = [Unlisted::Damaged, Unlisted::Volume];
-        self.listing.as_ref().is_some_and(|listing| damage.iter().any(|reason| listing.unlisted.contains(reason)))
+        self.listing.as_ref().is_some_and(|listing| {
+            damage
+                .iter()
+                .any(|reason| listing.unlisted.contains(reason))
+        })
     }
 
     /// How deep archives are nested; one that was not opened for its depth counts too.
@@ -122,18 +134,9 @@ impl Inside {
     }
 }
 
-fn judge(rules: &[AttachmentRule], subject: &Subject<'_>, findings: &mut Findings<'_>) {
-    for rule in rules {
-        raise(rule, subject, findings);
-    }
-}
-
-fn raise(rule: &AttachmentRule, subject: &Subject<'_>, findings: &mut Findings<'_>) {
-    let Some(symbol) = rule.symbol else {
-        return;
-    };
-    if !findings.has(symbol) && subject.fits(rule) {
-        findings.raise(symbol, subject.shown().as_bytes());
+fn judge(rule: &AttachmentRule, subject: &Subject<'_>, findings: &mut Findings<'_>) {
+    if !findings.has(rule.symbol) && subject.fits(rule) {
+        findings.raise(rule.symbol, subject.shown().as_bytes());
     }
 }
 
@@ -151,7 +154,8 @@ fn is_body_text(part: &Part, real_type: RealType) -> bool {
     use real_type::Family;
     part.is_text()
         && part.file_name().is_none()
-        && (matches!(real_type.family, Family::Text | Family::Markup) || matches!(real_type.name, "data" | "empty"))
+        && (matches!(real_type.family, Family::Text | Family::Markup)
+            || matches!(real_type.name, "data" | "empty"))
 }
 
 fn look_inside(message: &Message, part: &Part, real_type: RealType) -> Inside {
@@ -162,7 +166,12 @@ fn look_inside(message: &Message, part: &Part, real_type: RealType) -> Inside {
     }
     let content = match message.decoded(part) {
         Ok(content) => content,
-        Err(limit) => return Inside { too_large: Some(limit), ..Inside::default() },
+        Err(limit) => {
+            return Inside {
+                too_large: Some(limit),
+                ..Inside::default()
+            };
+        }
     };
     Inside {
         listing: archive::list(&content, message.limits()),
@@ -175,8 +184,12 @@ fn look_inside(message: &Message, part: &Part, real_type: RealType) -> Inside {
 /// an entry in its trailer (ISO 32000, 7.6.1).
 fn is_encrypted_document(content: &Bytes, real_type: RealType) -> bool {
     if real_type.name == "pdf" {
-        return memmem::find(content, b"/Encrypt ").is_some() || memmem::find(content, b"/Encrypt<").is_some();
+        return memmem::find(content, b"/Encrypt ").is_some()
+            || memmem::find(content, b"/Encrypt<").is_some();
     }
-    let name: Vec<u8> = "EncryptedPackage".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let name: Vec<u8> = "EncryptedPackage"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
     memmem::find(content, &name).is_some()
 }

@@ -45,7 +45,10 @@ fn detail(message: &Message, defect: &Defect) -> Vec<u8> {
         return Vec::new();
     };
     let kind = &part.content_type;
-    let name = part.file_name().map(|name| format!(" {name}")).unwrap_or_default();
+    let name = part
+        .file_name()
+        .map(|name| format!(" {name}"))
+        .unwrap_or_default();
     format!("part {} {}/{}{name}", part.index, kind.main, kind.sub).into_bytes()
 }
 

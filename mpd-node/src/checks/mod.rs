@@ -1,9 +1,11 @@
 //! Checks: what is looked for in a transaction and its message. One module a check; a check reads [`Facts`] and adds
 //! to [`Findings`], and never touches the message.
 
+mod attachments;
 mod facts;
 mod findings;
 mod lists;
+mod mime;
 mod patterns;
 mod received;
 mod run;
@@ -30,7 +32,7 @@ pub(crate) trait Check: Send + Sync {
 
 /// All checks, in the order in which they run. Those that report what others came upon while they decoded
 /// (defects, limits) come last.
-pub(crate) const ALL: &[&dyn Check] = &[&lists::Lists, &patterns::Patterns];
+pub(crate) const ALL: &[&dyn Check] = &[&lists::Lists, &attachments::Attachments, &patterns::Patterns, &mime::Mime];
 
 /// The names of all checks.
 pub(crate) fn names() -> Vec<&'static str> {

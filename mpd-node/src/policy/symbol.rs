@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use millrace_proto::PolicyLine;
 
+use crate::archive::ArchiveDefect;
 use crate::request::{DefectKind, LimitHit};
 
 /// Where a symbol stands in its policy's [`Symbols`].
@@ -73,6 +74,9 @@ impl Symbols {
         }
         for kind in DefectKind::ALL {
             symbols.add_builtin(kind.symbol(), "A departure from RFC 5322 or MIME");
+        }
+        for defect in ArchiveDefect::ALL {
+            symbols.add_builtin(defect.symbol(), "An archive that is not what it seems");
         }
         for (name, description) in OWN {
             symbols.add_builtin(name, description);

@@ -44,6 +44,6 @@ pub use defect::{Defect, DefectKind};
 pub use header::Header;
 pub use limits::{LimitHit, LimitSet, Limits};
 pub use message::Message;
-pub use part::Part;
+pub use part::{Part, safe_file_name};
 pub use text::{DecodedText, TextPart};
 pub use uri::{Uri, Uris};

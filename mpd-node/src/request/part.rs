@@ -48,17 +48,9 @@ impl Part {
         disposition.or(self.content_type.name.as_deref())
     }
 
-    /// The file name as a file system would make it: no folders, controls or invisible characters, and none of the
-    /// dots and spaces at the end that Windows drops. `None` where nothing is left.
+    /// The file name as a file system would make it: see [`safe_file_name`].
     pub fn safe_file_name(&self) -> Option<String> {
-        let name = self.file_name()?;
-        let base = name.rsplit(['/', '\\']).next().unwrap_or(name);
-        let clean: String = base
-            .chars()
-            .filter(|c| !c.is_control() && !is_invisible(*c))
-            .collect();
-        let clean = clean.trim().trim_end_matches(['.', ' ']);
-        (!clean.is_empty()).then(|| clean.to_owned())
+        self.file_name().and_then(safe_file_name)
     }
 
     /// Whether a mail program would show this as something to save: it says so, has a name, or is neither text nor a
@@ -107,6 +99,15 @@ impl Part {
             self.encoding
         }
     }
+}
+
+/// What a file called `name` is saved as: no folders, controls or invisible characters, and none of the dots and
+/// spaces at the end that Windows drops. `None` where nothing is left.
+pub fn safe_file_name(name: &str) -> Option<String> {
+    let base = name.rsplit(['/', '\\']).next().unwrap_or(name);
+    let clean: String = base.chars().filter(|c| !c.is_control() && !is_invisible(*c)).collect();
+    let clean = clean.trim().trim_end_matches(['.', ' ']);
+    (!clean.is_empty()).then(|| clean.to_owned())
 }
 
 /// Characters that direct text or take no room: a name that holds them is shown otherwise than it is.

@@ -65,6 +65,15 @@ pub fn of(head: &[u8]) -> RealType {
         })
 }
 
+/// Whether `name` is the name of a type or of a family, so that a rule that asks for it can ever fit.
+pub fn is_name(name: &str) -> bool {
+    MAGIC.iter().any(|(_, _, known, _)| *known == name)
+        || MARKUP.iter().any(|(_, known)| *known == name)
+        || OTHER_NAMES.contains(&name)
+        || Family::ALL.iter().any(|family| family.name() == name)
+        || is_media_name(name)
+}
+
 impl RealType {
     /// Whether [`archive`](crate::archive) may know how to list it.
     pub fn is_archive(self) -> bool {
@@ -73,6 +82,22 @@ impl RealType {
 }
 
 impl Family {
+    /// Every family.
+    pub const ALL: [Family; 12] = [
+        Family::Executable,
+        Family::Script,
+        Family::Archive,
+        Family::DiskImage,
+        Family::Document,
+        Family::Markup,
+        Family::Image,
+        Family::Audio,
+        Family::Video,
+        Family::Font,
+        Family::Text,
+        Family::Unknown,
+    ];
+
     /// The name that a policy uses.
     pub fn name(self) -> &'static str {
         match self {
@@ -166,6 +191,12 @@ const MAGIC: &[(usize, &[u8], &str, Family)] = &[
     (0, b"SQLite format 3\0", "sqlite", Family::Document),
     (0, b"\0\x01\0\0Standard ", "mdb", Family::Document),
     (0, b"!BDN", "pst", Family::Document),
+];
+
+/// Names that are told by more than a signature.
+const OTHER_NAMES: &[&str] = &[
+    "exe", "dos-exe", "macho", "class", "pdf", "zip", "epub", "odf", "apk", "jar", "appx", "docx", "xlsx", "pptx",
+    "ooxml", "text", "data", "empty",
 ];
 
 /// What a page or an SVG begins with, white space and a byte order mark aside.
@@ -292,6 +323,16 @@ fn media(head: &[u8]) -> Option<RealType> {
         name: found.extension(),
         family,
     })
+}
+
+/// Whether `infer` has a media format of this name.
+fn is_media_name(name: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "jpg", "jp2", "png", "gif", "webp", "cr2", "tif", "bmp", "jxr", "psd", "ico", "heif", "avif", "jxl", "ora",
+        "djvu", "dwg", "mp4", "m4v", "mkv", "webm", "mov", "avi", "wmv", "mpg", "flv", "midi", "mp3", "m4a", "opus",
+        "ogg", "flac", "wav", "amr", "aac", "aiff", "dsf", "ape", "woff", "woff2", "ttf", "otf", "mobi",
+    ];
+    NAMES.contains(&name)
 }
 
 fn text(head: &[u8]) -> Option<RealType> {

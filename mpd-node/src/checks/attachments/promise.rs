@@ -4,15 +4,16 @@ use crate::request::real_type::{Family, RealType};
 
 /// Extensions that promise something to read, look at or listen to.
 const HARMLESS: &[&str] = &[
-    "pdf", "doc", "docx", "xls", "xlsx", "ppt", "pptx", "odt", "ods", "odp", "rtf", "txt", "csv", "htm", "html", "jpg",
-    "jpeg", "png", "gif", "bmp", "tif", "tiff", "webp", "heic", "svg", "mp3", "mp4", "wav", "avi", "mov", "mpg", "mpeg",
-    "eml", "msg", "ics", "vcf", "xml", "json", "log", "epub",
+    "pdf", "doc", "docx", "xls", "xlsx", "ppt", "pptx", "odt", "ods", "odp", "rtf", "txt", "csv",
+    "htm", "html", "jpg", "jpeg", "png", "gif", "bmp", "tif", "tiff", "webp", "heic", "svg", "mp3",
+    "mp4", "wav", "avi", "mov", "mpg", "mpeg", "eml", "msg", "ics", "vcf", "xml", "json", "log",
+    "epub",
 ];
 
 /// Extensions that stand behind another one by right: compressed, signed, or a spare copy.
 const WRAPPING: &[&str] = &[
-    "zip", "gz", "bz2", "xz", "zst", "7z", "rar", "tar", "tgz", "lz", "z", "asc", "sig", "p7m", "p7s", "pgp", "gpg",
-    "bak", "old", "orig", "tmp", "part",
+    "zip", "gz", "bz2", "xz", "zst", "7z", "rar", "tar", "tgz", "lz", "z", "asc", "sig", "p7m",
+    "p7s", "pgp", "gpg", "bak", "old", "orig", "tmp", "part",
 ];
 
 /// What content may be behind a promise.
@@ -38,7 +39,9 @@ pub(super) fn has_double_extension(name: &str) -> bool {
     };
     let before = extension(stem.trim_end());
     let last = last.trim();
-    before.is_some_and(|before| HARMLESS.contains(&before)) && !HARMLESS.contains(&last) && !WRAPPING.contains(&last)
+    before.is_some_and(|before| HARMLESS.contains(&before))
+        && !HARMLESS.contains(&last)
+        && !WRAPPING.contains(&last)
 }
 
 /// Whether content of `real` type is something else than a file with this extension should be.
@@ -59,7 +62,10 @@ impl Promise {
         match self {
             Promise::Types(names) => !names.contains(&real.name),
             Promise::Kind(family) => real.family != *family && real.family != Family::Unknown,
-            Promise::Text => !matches!(real.family, Family::Text | Family::Markup | Family::Script | Family::Unknown),
+            Promise::Text => !matches!(
+                real.family,
+                Family::Text | Family::Markup | Family::Script | Family::Unknown
+            ),
         }
     }
 }
@@ -68,7 +74,9 @@ impl Promise {
 fn by_extension(extension: &str) -> Option<Promise> {
     Some(match extension {
         "pdf" => Promise::Types(&["pdf"]),
-        "doc" | "dot" => Promise::Types(&["ole", "rtf", "docx", "ooxml", "zip", "html", "xml", "text"]),
+        "doc" | "dot" => {
+            Promise::Types(&["ole", "rtf", "docx", "ooxml", "zip", "html", "xml", "text"])
+        }
         "docx" | "docm" => Promise::Types(&["docx", "ooxml", "zip", "ole"]),
         "xls" | "xlt" => Promise::Types(&["ole", "xlsx", "ooxml", "zip", "html", "xml", "text"]),
         "xlsx" | "xlsm" | "xlsb" => Promise::Types(&["xlsx", "ooxml", "zip", "ole"]),
@@ -77,17 +85,23 @@ fn by_extension(extension: &str) -> Option<Promise> {
         "odt" | "ods" | "odp" | "odg" => Promise::Types(&["odf", "zip"]),
         "epub" => Promise::Types(&["epub", "zip"]),
         "rtf" => Promise::Types(&["rtf"]),
-        "zip" => Promise::Types(&["zip", "docx", "xlsx", "pptx", "ooxml", "odf", "epub", "jar", "apk", "appx"]),
+        "zip" => Promise::Types(&[
+            "zip", "docx", "xlsx", "pptx", "ooxml", "odf", "epub", "jar", "apk", "appx",
+        ]),
         "7z" => Promise::Types(&["7z"]),
         "rar" => Promise::Types(&["rar"]),
         "gz" | "tgz" => Promise::Types(&["gz"]),
         "tar" => Promise::Types(&["tar"]),
         "bz2" | "tbz" | "tbz2" => Promise::Types(&["bz2"]),
         "xz" | "txz" => Promise::Types(&["xz"]),
-        "jpg" | "jpeg" | "png" | "gif" | "bmp" | "tif" | "tiff" | "webp" | "heic" => Promise::Kind(Family::Image),
+        "jpg" | "jpeg" | "png" | "gif" | "bmp" | "tif" | "tiff" | "webp" | "heic" => {
+            Promise::Kind(Family::Image)
+        }
         "mp3" | "wav" | "ogg" | "flac" | "m4a" => Promise::Kind(Family::Audio),
         "mp4" | "mov" | "avi" | "mkv" | "mpg" | "mpeg" => Promise::Kind(Family::Video),
-        "txt" | "csv" | "log" | "ics" | "vcf" | "htm" | "html" | "xml" | "json" | "svg" => Promise::Text,
+        "txt" | "csv" | "log" | "ics" | "vcf" | "htm" | "html" | "xml" | "json" | "svg" => {
+            Promise::Text
+        }
         _ => return None,
     })
 }
@@ -103,16 +117,24 @@ fn by_media_type(main: &str, sub: &str) -> Option<Promise> {
         ("application", "gzip" | "x-gzip") => Promise::Types(&["gz"]),
         ("application", "x-7z-compressed") => Promise::Types(&["7z"]),
         ("application", "vnd.rar" | "x-rar-compressed") => Promise::Types(&["rar"]),
-        ("application", sub) if sub.starts_with("vnd.openxmlformats-officedocument.wordprocessing") => {
+        ("application", sub)
+            if sub.starts_with("vnd.openxmlformats-officedocument.wordprocessing") =>
+        {
             return by_extension("docx");
         }
-        ("application", sub) if sub.starts_with("vnd.openxmlformats-officedocument.spreadsheet") => {
+        ("application", sub)
+            if sub.starts_with("vnd.openxmlformats-officedocument.spreadsheet") =>
+        {
             return by_extension("xlsx");
         }
-        ("application", sub) if sub.starts_with("vnd.openxmlformats-officedocument.presentation") => {
+        ("application", sub)
+            if sub.starts_with("vnd.openxmlformats-officedocument.presentation") =>
+        {
             return by_extension("pptx");
         }
-        ("application", sub) if sub.starts_with("vnd.oasis.opendocument") => return by_extension("odt"),
+        ("application", sub) if sub.starts_with("vnd.oasis.opendocument") => {
+            return by_extension("odt");
+        }
         ("image", "svg+xml") | ("text", _) => Promise::Text,
         ("image", _) => Promise::Kind(Family::Image),
         // Sound and moving pictures share their containers.

@@ -24,7 +24,10 @@ pub(super) struct Subject<'a> {
 
 impl<'a> Subject<'a> {
     pub(super) fn of_part(part: &'a Part, real_type: RealType, inside: &Inside) -> Self {
-        let disposition = part.disposition.as_ref().and_then(|d| d.file_name.as_deref());
+        let disposition = part
+            .disposition
+            .as_ref()
+            .and_then(|d| d.file_name.as_deref());
         let written = [disposition, part.content_type.name.as_deref()];
         let shown = match part.file_name() {
             Some(name) => name.into(),
@@ -33,7 +36,10 @@ impl<'a> Subject<'a> {
         Self {
             names: names(written.into_iter().flatten()),
             shown,
-            declared: part.declared.then_some((part.content_type.main.as_str(), part.content_type.sub.as_str())),
+            declared: part.declared.then_some((
+                part.content_type.main.as_str(),
+                part.content_type.sub.as_str(),
+            )),
             real_type: Some(real_type),
             encrypted: inside.encrypted(),
             damaged: inside.damaged(),
@@ -56,18 +62,31 @@ impl<'a> Subject<'a> {
     /// For people: what it is.
     pub(super) fn shown(&self) -> String {
         match self.real_type {
-            Some(real_type) if !self.names.is_empty() => format!("{} ({})", self.shown, real_type.name),
+            Some(real_type) if !self.names.is_empty() => {
+                format!("{} ({})", self.shown, real_type.name)
+            }
             _ => self.shown.clone().into_owned(),
         }
     }
 
     /// Whether every condition of `rule` holds.
     pub(super) fn fits(&self, rule: &AttachmentRule) -> bool {
-        (rule.extensions.is_empty() || self.extensions().any(|extension| rule.extensions.contains(extension)))
-            && (rule.names.is_empty() || rule.names.iter().any(|word| self.names.iter().any(|n| n.contains(&**word))))
+        (rule.extensions.is_empty()
+            || self
+                .extensions()
+                .any(|extension| rule.extensions.contains(extension)))
+            && (rule.names.is_empty()
+                || rule
+                    .names
+                    .iter()
+                    .any(|word| self.names.iter().any(|n| n.contains(&**word))))
             && (rule.declared_types.is_empty() || self.has_declared(rule))
             && (rule.real_types.is_empty() || self.has_real(rule))
-            && (!rule.double_extension || self.names.iter().any(|name| promise::has_double_extension(name)))
+            && (!rule.double_extension
+                || self
+                    .names
+                    .iter()
+                    .any(|name| promise::has_double_extension(name)))
             && (!rule.type_mismatch || self.is_mismatch())
             && (!rule.encrypted || self.encrypted)
             && (!rule.damaged || self.damaged)
@@ -76,11 +95,17 @@ impl<'a> Subject<'a> {
     }
 
     fn extensions(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().filter_map(|name| promise::extension(name))
+        self.names
+            .iter()
+            .filter_map(|name| promise::extension(name))
     }
 
     fn has_declared(&self, rule: &AttachmentRule) -> bool {
-        self.declared.is_some_and(|(main, sub)| rule.declared_types.iter().any(|wanted| wanted.matches(main, sub)))
+        self.declared.is_some_and(|(main, sub)| {
+            rule.declared_types
+                .iter()
+                .any(|wanted| wanted.matches(main, sub))
+        })
     }
 
     fn has_real(&self, rule: &AttachmentRule) -> bool {
@@ -93,13 +118,19 @@ impl<'a> Subject<'a> {
         let Some(real_type) = self.real_type else {
             return false;
         };
-        self.extensions().any(|extension| promise::extension_is_broken(extension, real_type))
-            || self.declared.is_some_and(|(main, sub)| promise::media_type_is_broken(main, sub, real_type))
+        self.extensions()
+            .any(|extension| promise::extension_is_broken(extension, real_type))
+            || self
+                .declared
+                .is_some_and(|(main, sub)| promise::media_type_is_broken(main, sub, real_type))
     }
 }
 
 fn names<'a>(written: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut names: Vec<String> = written.filter_map(safe_file_name).map(|name| name.to_lowercase()).collect();
+    let mut names: Vec<String> = written
+        .filter_map(safe_file_name)
+        .map(|name| name.to_lowercase())
+        .collect();
     names.dedup();
     names
 }

@@ -94,11 +94,19 @@ fn content_is_known_by_its_first_bytes() {
         (b"".to_vec(), "empty", Family::Unknown),
     ];
     for (head, name, family) in cases {
+        assert!(is_name(name) && is_name(family.name()), "{name}");
         assert_eq!(
             of(&head),
             RealType { name, family },
             "{:?}",
             &head[..head.len().min(16)]
         );
+    }
+}
+
+#[test]
+fn a_name_that_no_content_has_is_told() {
+    for name in ["", "EXE", "docs", "executables"] {
+        assert!(!is_name(name), "{name}");
     }
 }
