@@ -13,9 +13,9 @@ use millrace_tests::process::run;
 use millrace_tests::scripted_node::{Script, ScriptedNode, accept, edit, refuse};
 use millrace_tests::servers::{Gateway, Upstream};
 
-/// Plays a script against a gateway whose node judges so; gives the node.
+/// Plays a script against a gateway whose node judges so; gives both.
 #[track_caller]
-fn play(name: &str, script: Script) -> ScriptedNode {
+fn play_on(name: &str, script: Script) -> (Gateway, ScriptedNode) {
     let node = ScriptedNode::start(script);
     let gateway = Gateway::start(&Upstream::Nodes(vec![node.port()]));
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("miltertest/scripts");
@@ -32,7 +32,13 @@ fn play(name: &str, script: Script) -> ScriptedNode {
         .arg(format!("port={}", gateway.port()))
         .arg("-s")
         .arg(file));
-    node
+    (gateway, node)
+}
+
+/// As [`play_on`], for who has no more to ask of the gateway.
+#[track_caller]
+fn play(name: &str, script: Script) -> ScriptedNode {
+    play_on(name, script).1
 }
 
 fn subjects(node: &ScriptedNode) -> Vec<String> {
@@ -64,9 +70,9 @@ fn every_step_is_answered_in_version_2() {
 }
 
 #[test]
-fn no_action_is_asked_for_that_was_not_offered() {
+fn no_edit_is_made_that_was_not_offered() {
     play(
-        "no_action_is_asked_for_that_was_not_offered",
+        "no_edit_is_made_that_was_not_offered",
         Script::editing(everything()),
     );
 }
@@ -102,7 +108,7 @@ fn a_hold_is_a_quarantine_with_its_reason() {
 
 #[test]
 fn a_message_may_be_aborted_anywhere() {
-    let node = play("a_message_may_be_aborted_anywhere", Script::default());
+    let (_gateway, node) = play_on("a_message_may_be_aborted_anywhere", Script::default());
     assert_eq!(subjects(&node), ["the only one"]);
     assert!(
         !node.judged()[0]
