@@ -155,6 +155,7 @@ fn attachments_are_refused(kind: Kind) {
         [[attachment]]
         symbol = "PROGRAM"
         extensions = ["exe", "scr"]
+        score = 1
 
         [[action]]
         name = "no-programs"
