@@ -22,7 +22,13 @@ pub(crate) struct Edits {
 
 impl Edits {
     /// Adds what an action asks for. Where two actions change the same thing, the later one has it.
-    pub(crate) fn apply(&mut self, templates: &[EditTemplate], values: &Values<'_>, message: &Message, removed: &[Edit]) {
+    pub(crate) fn apply(
+        &mut self,
+        templates: &[EditTemplate],
+        values: &Values<'_>,
+        message: &Message,
+        removed: &[Edit],
+    ) {
         for template in templates {
             match template {
                 EditTemplate::AddHeader { name, value } => {
@@ -59,21 +65,38 @@ impl Edits {
         for header in present(message, name).filter(|header| !is_removed(header, removed)) {
             if first {
                 let (name, occurrence) = (header.name.clone(), header.occurrence);
-                self.replace(Edit::ChangeHeader { name, occurrence, value: value.clone() });
+                self.replace(Edit::ChangeHeader {
+                    name,
+                    occurrence,
+                    value: value.clone(),
+                });
             } else {
-                self.replace(Edit::DeleteHeader { name: header.name.clone(), occurrence: header.occurrence });
+                self.replace(Edit::DeleteHeader {
+                    name: header.name.clone(),
+                    occurrence: header.occurrence,
+                });
             }
             first = false;
         }
         if first {
-            self.headers.push(Edit::AddHeader { name: name.clone(), value });
+            self.headers.push(Edit::AddHeader {
+                name: name.clone(),
+                value,
+            });
         }
     }
 
     fn delete(&mut self, name: &HeaderName, message: &Message, removed: &[Edit]) {
-        for header in message.headers().iter().filter(|header| name.matches(&header.name)) {
+        for header in message
+            .headers()
+            .iter()
+            .filter(|header| name.matches(&header.name))
+        {
             if !is_removed(header, removed) {
-                self.replace(Edit::DeleteHeader { name: header.name.clone(), occurrence: header.occurrence });
+                self.replace(Edit::DeleteHeader {
+                    name: header.name.clone(),
+                    occurrence: header.occurrence,
+                });
             }
         }
     }
@@ -82,7 +105,10 @@ impl Edits {
         let subject = Bytes::from_static(b"Subject");
         let Some(header) = present(message, b"subject").next() else {
             self.headers.retain(|edit| !matches!(edit, Edit::AddHeader { name, .. } if name.eq_ignore_ascii_case(b"subject")));
-            self.headers.push(Edit::AddHeader { name: subject, value: tag.clone() });
+            self.headers.push(Edit::AddHeader {
+                name: subject,
+                value: tag.clone(),
+            });
             return;
         };
         if message.subject_decoded().as_bytes().starts_with(tag) {
@@ -94,21 +120,33 @@ impl Edits {
         value.extend_from_slice(tag);
         if !old.is_empty() {
             value.push(b' ');
-            value.extend(old.iter().copied().filter(|byte| *byte != b'\r' && *byte != 0));
+            value.extend(
+                old.iter()
+                    .copied()
+                    .filter(|byte| *byte != b'\r' && *byte != 0),
+            );
         }
-        self.replace(Edit::ChangeHeader { name: header.name.clone(), occurrence: header.occurrence, value: value.into() });
+        self.replace(Edit::ChangeHeader {
+            name: header.name.clone(),
+            occurrence: header.occurrence,
+            value: value.into(),
+        });
     }
 
     /// Adds an edit of a header field in place of an earlier one of the same field.
     fn replace(&mut self, edit: Edit) {
         let field = |edit: &Edit| match edit {
-            Edit::ChangeHeader { name, occurrence, .. } | Edit::DeleteHeader { name, occurrence } => {
+            Edit::ChangeHeader {
+                name, occurrence, ..
+            }
+            | Edit::DeleteHeader { name, occurrence } => {
                 Some((name.to_ascii_lowercase(), *occurrence))
             }
             _ => None,
         };
         let same = field(&edit);
-        self.headers.retain(|known| field(known).is_none() || field(known) != same);
+        self.headers
+            .retain(|known| field(known).is_none() || field(known) != same);
         self.headers.push(edit);
     }
 
@@ -120,7 +158,10 @@ impl Edits {
 }
 
 fn present<'m>(message: &'m Message, name: &'m [u8]) -> impl Iterator<Item = &'m Header> {
-    message.headers().iter().filter(move |header| header.is(name))
+    message
+        .headers()
+        .iter()
+        .filter(move |header| header.is(name))
 }
 
 fn is_removed(header: &Header, removed: &[Edit]) -> bool {
@@ -133,6 +174,10 @@ fn is_removed(header: &Header, removed: &[Edit]) -> bool {
 fn rendered(name: &Bytes, value: &Template, values: &Values<'_>) -> Bytes {
     let text = values.render(value);
     // An empty value would delete the header, or break some mail servers.
-    let text = if text.trim().is_empty() { "-" } else { text.trim() };
+    let text = if text.trim().is_empty() {
+        "-"
+    } else {
+        text.trim()
+    };
     Bytes::from(fold(text, name.len()))
 }

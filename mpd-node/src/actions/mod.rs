@@ -2,8 +2,6 @@
 
 mod edits;
 mod own_headers;
-#[cfg(test)]
-mod tests;
 mod values;
 
 use millrace_proto::Reply;

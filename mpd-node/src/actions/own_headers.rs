@@ -12,11 +12,18 @@ pub(crate) fn remove_copies(facts: &Facts<'_>) -> Vec<Edit> {
         return Vec::new();
     };
     let is_own = |name: &[u8]| own.iter().any(|own| own.matches(name));
-    let mut copies = message.headers().iter().filter(|header| is_own(&header.name)).peekable();
+    let mut copies = message
+        .headers()
+        .iter()
+        .filter(|header| is_own(&header.name))
+        .peekable();
     if copies.peek().is_none() || (facts.policy.trusts_own_headers() && facts.from_ours()) {
         return Vec::new();
     }
     copies
-        .map(|header| Edit::DeleteHeader { name: header.name.clone(), occurrence: header.occurrence })
+        .map(|header| Edit::DeleteHeader {
+            name: header.name.clone(),
+            occurrence: header.occurrence,
+        })
         .collect()
 }

@@ -53,14 +53,24 @@ impl Values<'_> {
             Field::Revision => out.write_str(self.revision.short()),
             Field::Transaction => write!(out, "{}", self.transaction.id),
             Field::QueueId => {
-                push(out, self.transaction.queue_id.as_deref().unwrap_or_default());
+                push(
+                    out,
+                    self.transaction.queue_id.as_deref().unwrap_or_default(),
+                );
                 Ok(())
             }
             Field::Node => out.write_str(self.node),
             Field::Client => out.write_str(self.transaction.client.as_str()),
             Field::Direction => out.write_str(self.transaction.direction.name()),
             Field::Sender => {
-                push(out, self.transaction.envelope.sender.as_ref().map_or(b"", |path| &path.address));
+                push(
+                    out,
+                    self.transaction
+                        .envelope
+                        .sender
+                        .as_ref()
+                        .map_or(b"", |path| &path.address),
+                );
                 Ok(())
             }
             Field::Recipient => {

@@ -38,7 +38,11 @@ pub(crate) struct TrueClient {
 
 impl<'a> Facts<'a> {
     /// Facts of a message that is all there.
-    pub(crate) fn of_message(policy: &'a Policy, transaction: &'a Transaction, message: &'a Message) -> Self {
+    pub(crate) fn of_message(
+        policy: &'a Policy,
+        transaction: &'a Transaction,
+        message: &'a Message,
+    ) -> Self {
         Self {
             policy,
             transaction,
@@ -49,16 +53,28 @@ impl<'a> Facts<'a> {
     }
 
     /// Facts before there is a message.
-    pub(crate) fn screening(policy: &'a Policy, transaction: &'a Transaction, stage: Stage) -> Self {
-        Self { policy, transaction, message: None, stage, true_client: OnceCell::new() }
+    pub(crate) fn screening(
+        policy: &'a Policy,
+        transaction: &'a Transaction,
+        stage: Stage,
+    ) -> Self {
+        Self {
+            policy,
+            transaction,
+            message: None,
+            stage,
+            true_client: OnceCell::new(),
+        }
     }
 
     /// Who brought the message to the first of our own hosts: the peer, or, when that is in `trusted_networks`, the
-    /// first in the Received headers that is not. `None` when it is not known (yet): the peer is ours and there is no
-    /// message, or no header tells.
+    /// first in the Received headers that is not (the peer again, where there is none). `None` when it is not known
+    /// yet: the peer is ours, and there is no message.
     pub(crate) fn true_client(&self) -> Option<&TrueClient> {
         self.true_client
-            .get_or_init(|| received::true_client(self.policy, &self.transaction.connection, self.message))
+            .get_or_init(|| {
+                received::true_client(self.policy, &self.transaction.connection, self.message)
+            })
             .as_ref()
     }
 

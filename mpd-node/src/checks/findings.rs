@@ -67,15 +67,33 @@ impl<'p> Findings<'p> {
             return;
         }
         self.seen[symbol.index() / 64] |= 1 << (symbol.index() % 64);
-        self.hits.push(Hit { symbol, times, detail: printable(detail), applies: Applies::All, list: None });
+        self.hits.push(Hit {
+            symbol,
+            times,
+            detail: printable(detail),
+            applies: Applies::All,
+            list: None,
+        });
     }
 
     /// A list has something; the same symbol may be raised by several lists and for several recipients.
-    pub(crate) fn raise_list(&mut self, symbol: SymbolId, list: u32, applies: Applies, detail: &[u8]) {
+    pub(crate) fn raise_list(
+        &mut self,
+        symbol: SymbolId,
+        list: u32,
+        applies: Applies,
+        detail: &[u8],
+    ) {
         if applies == Applies::All {
             self.seen[symbol.index() / 64] |= 1 << (symbol.index() % 64);
         }
-        self.hits.push(Hit { symbol, times: 1, detail: printable(detail), applies, list: Some(list) });
+        self.hits.push(Hit {
+            symbol,
+            times: 1,
+            detail: printable(detail),
+            applies,
+            list: Some(list),
+        });
     }
 
     /// Whether a symbol was raised for all recipients.
@@ -87,19 +105,23 @@ impl<'p> Findings<'p> {
     pub(crate) fn unscanned(&mut self, check: &str, reason: &str) {
         let symbols = self.policy.symbols();
         let own = symbols.find(&format!("UNSCANNED_{}", check.to_ascii_uppercase()));
-        for symbol in own.into_iter().chain(symbols.find(crate::policy::UNSCANNED)) {
+        for symbol in own
+            .into_iter()
+            .chain(symbols.find(crate::policy::UNSCANNED))
+        {
             self.raise(symbol, format!("{check}: {reason}").as_bytes());
         }
-        self.unscanned.push(Unscanned { check: check.to_owned(), reason: printable(reason.as_bytes()) });
+        self.unscanned.push(Unscanned {
+            check: check.to_owned(),
+            reason: printable(reason.as_bytes()),
+        });
     }
 
     pub(super) fn timed(&mut self, check: Arc<str>, microseconds: u64) {
-        self.times.push(CheckTime { check, microseconds });
-    }
-
-    /// The policy that it is judged by.
-    pub(crate) fn policy(&self) -> &'p Policy {
-        self.policy
+        self.times.push(CheckTime {
+            check,
+            microseconds,
+        });
     }
 
     /// What was found.
@@ -116,7 +138,11 @@ impl<'p> Findings<'p> {
 /// One line that can stand in a log or a header: printable, and not long.
 pub(crate) fn printable(bytes: &[u8]) -> String {
     let bytes = &bytes[..bytes.len().min(4 * MAX_DETAIL)];
-    if bytes.len() <= MAX_DETAIL && bytes.iter().all(|b| matches!(b, b' '..=b'~') && *b != b'\\') {
+    if bytes.len() <= MAX_DETAIL
+        && bytes
+            .iter()
+            .all(|b| matches!(b, b' '..=b'~') && *b != b'\\')
+    {
         return String::from_utf8_lossy(bytes).into_owned();
     }
     let mut text = millrace_runtime::printable(bytes);

@@ -16,13 +16,24 @@ impl Check for Lists {
     }
 
     fn speaks_at(&self, stage: Stage, policy: &Policy) -> bool {
-        policy.lists().iter().any(|list| !list.entries.is_empty() && speaks(list, stage))
+        policy
+            .lists()
+            .iter()
+            .any(|list| !list.entries.is_empty() && speaks(list, stage))
     }
 
     fn run(&self, facts: &Facts<'_>, findings: &mut Findings<'_>) {
-        let lookup = Lookup { facts, from: OnceCell::new(), sender: OnceCell::new(), recipients: OnceCell::new() };
+        let lookup = Lookup {
+            facts,
+            from: OnceCell::new(),
+            sender: OnceCell::new(),
+            recipients: OnceCell::new(),
+        };
         for (at, list) in facts.policy.lists().iter().enumerate() {
-            if !list.entries.is_empty() && speaks(list, facts.stage) && list.scope.covers(facts.transaction) {
+            if !list.entries.is_empty()
+                && speaks(list, facts.stage)
+                && list.scope.covers(facts.transaction)
+            {
                 lookup.list(at as u32, list, findings);
             }
         }
@@ -69,7 +80,14 @@ impl Lookup<'_, '_> {
         let entries = &list.entries;
         match subject {
             Subject::EnvelopeSender => {
-                let sender = self.facts.transaction.envelope.sender.as_ref()?.address.to_ascii_lowercase();
+                let sender = self
+                    .facts
+                    .transaction
+                    .envelope
+                    .sender
+                    .as_ref()?
+                    .address
+                    .to_ascii_lowercase();
                 Some((entries.find(&sender)?, sender))
             }
             Subject::FromHeader => self.mailbox(&self.from, "from", list),
@@ -94,17 +112,37 @@ impl Lookup<'_, '_> {
         self.facts.true_client()
     }
 
-    fn mailbox(&self, kept: &OnceCell<Vec<Vec<u8>>>, name: &str, list: &List) -> Option<(u32, Vec<u8>)> {
+    fn mailbox(
+        &self,
+        kept: &OnceCell<Vec<Vec<u8>>>,
+        name: &str,
+        list: &List,
+    ) -> Option<(u32, Vec<u8>)> {
         let addresses = kept.get_or_init(|| {
-            let mailboxes = self.facts.message.map(|message| message.mailboxes(name)).unwrap_or_default();
-            mailboxes.into_iter().map(|mailbox| mailbox.address.to_ascii_lowercase()).collect()
+            let mailboxes = self
+                .facts
+                .message
+                .map(|message| message.mailboxes(name))
+                .unwrap_or_default();
+            mailboxes
+                .into_iter()
+                .map(|mailbox| mailbox.address.to_ascii_lowercase())
+                .collect()
         });
-        addresses.iter().find_map(|address| Some((list.entries.find(address)?, address.clone())))
+        addresses
+            .iter()
+            .find_map(|address| Some((list.entries.find(address)?, address.clone())))
     }
 
     fn recipients(&self, at: u32, list: &List, findings: &mut Findings<'_>) {
         let recipients = self.recipients.get_or_init(|| {
-            let all = self.facts.transaction.envelope.recipients.iter().enumerate();
+            let all = self
+                .facts
+                .transaction
+                .envelope
+                .recipients
+                .iter()
+                .enumerate();
             let lower = all.map(|(index, path)| (index as u32, path.address.to_ascii_lowercase()));
             match self.facts.stage {
                 // The one in question is the last.
@@ -117,17 +155,33 @@ impl Lookup<'_, '_> {
                 continue;
             };
             let scoped = list.scope.recipients().is_none_or(|_| {
-                let domain = memchr::memrchr(b'@', address).map_or(&[][..], |at| &address[at + 1..]);
-                list.scope.covers_recipients(&self.facts.policy.recipients().of(domain))
+                let domain =
+                    memchr::memrchr(b'@', address).map_or(&[][..], |at| &address[at + 1..]);
+                list.scope
+                    .covers_recipients(&self.facts.policy.recipients().of(domain))
             });
             if scoped {
-                raise(at, list, line, Applies::Recipient(*index), address, findings);
+                raise(
+                    at,
+                    list,
+                    line,
+                    Applies::Recipient(*index),
+                    address,
+                    findings,
+                );
             }
         }
     }
 }
 
-fn raise(at: u32, list: &List, line: u32, applies: Applies, value: &[u8], findings: &mut Findings<'_>) {
+fn raise(
+    at: u32,
+    list: &List,
+    line: u32,
+    applies: Applies,
+    value: &[u8],
+    findings: &mut Findings<'_>,
+) {
     let place = format!(" ({}:{line})", list.file);
     let detail = [value, place.as_bytes()].concat();
     findings.raise_list(list.symbol, at, applies, &detail);

@@ -32,7 +32,12 @@ pub(crate) trait Check: Send + Sync {
 
 /// All checks, in the order in which they run. Those that report what others came upon while they decoded
 /// (defects, limits) come last.
-pub(crate) const ALL: &[&dyn Check] = &[&lists::Lists, &attachments::Attachments, &patterns::Patterns, &mime::Mime];
+pub(crate) const ALL: &[&dyn Check] = &[
+    &lists::Lists,
+    &attachments::Attachments,
+    &patterns::Patterns,
+    &mime::Mime,
+];
 
 /// The names of all checks.
 pub(crate) fn names() -> Vec<&'static str> {

@@ -23,7 +23,11 @@ impl Check for Patterns {
     }
 
     fn run(&self, facts: &Facts<'_>, findings: &mut Findings<'_>) {
-        let mut search = Search { facts, findings, counts: Vec::new() };
+        let mut search = Search {
+            facts,
+            findings,
+            counts: Vec::new(),
+        };
         if let Some(message) = facts.message {
             search.headers(message);
         }
@@ -63,14 +67,21 @@ impl Search<'_, '_, '_> {
             for rule in own.map_or(&[][..], |own| &own.present) {
                 self.found_once(*rule, &header.value);
             }
-            let sets = [own.and_then(|own| own.decoded.as_ref()), any.decoded.as_ref()];
+            let sets = [
+                own.and_then(|own| own.decoded.as_ref()),
+                any.decoded.as_ref(),
+            ];
             if sets.iter().any(Option::is_some) {
                 let decoded = decoded(message, header);
-                sets.into_iter().flatten().for_each(|set| self.text(set, &decoded));
+                sets.into_iter()
+                    .flatten()
+                    .for_each(|set| self.text(set, &decoded));
             }
             let raw = &header.value[..header.value.len().min(message.limits().header_line)];
             let sets = [own.and_then(|own| own.raw.as_ref()), any.raw.as_ref()];
-            sets.into_iter().flatten().for_each(|set| self.text(set, raw));
+            sets.into_iter()
+                .flatten()
+                .for_each(|set| self.text(set, raw));
         }
     }
 
@@ -83,7 +94,11 @@ impl Search<'_, '_, '_> {
                 }
             }
             (Target::Recipient, _) => {
-                transaction.envelope.recipients.iter().for_each(|path| self.text(set, &path.address));
+                transaction
+                    .envelope
+                    .recipients
+                    .iter()
+                    .for_each(|path| self.text(set, &path.address));
             }
             (Target::Helo | Target::Ptr | Target::Peer, _) => {
                 let Some(client) = self.facts.true_client() else {
@@ -92,15 +107,25 @@ impl Search<'_, '_, '_> {
                 match target {
                     Target::Helo => client.helo.iter().for_each(|helo| self.text(set, helo)),
                     Target::Ptr => client.ptr.iter().for_each(|ptr| self.text(set, ptr)),
-                    _ => client.ip.iter().for_each(|ip| self.text(set, ip.to_string().as_bytes())),
+                    _ => client
+                        .ip
+                        .iter()
+                        .for_each(|ip| self.text(set, ip.to_string().as_bytes())),
                 }
             }
             (_, None) => {}
             (Target::Body, Some(message)) => {
-                message.text().visible().for_each(|text| self.text(set, text.as_bytes()));
+                message
+                    .text()
+                    .visible()
+                    .for_each(|text| self.text(set, &joined(text.as_bytes())));
             }
             (Target::Source, Some(message)) => {
-                message.text().parts().iter().for_each(|part| self.text(set, part.source.as_bytes()));
+                message
+                    .text()
+                    .parts()
+                    .iter()
+                    .for_each(|part| self.text(set, part.source.as_bytes()));
             }
             (Target::RawBody, Some(message)) => {
                 let body = message.body();
@@ -113,13 +138,24 @@ impl Search<'_, '_, '_> {
             }
             (Target::Headers, Some(message)) => {
                 let block = message.header_block();
-                self.text(set, &block[..block.len().min(message.limits().header_bytes)]);
+                self.text(
+                    set,
+                    &block[..block.len().min(message.limits().header_bytes)],
+                );
             }
             (Target::Uri, Some(message)) => {
-                message.uris().found().iter().for_each(|uri| self.text(set, uri.text.as_bytes()));
+                message
+                    .uris()
+                    .found()
+                    .iter()
+                    .for_each(|uri| self.text(set, uri.text.as_bytes()));
             }
             (Target::UriHost, Some(message)) => {
-                message.uris().found().iter().for_each(|uri| self.text(set, uri.host.as_bytes()));
+                message
+                    .uris()
+                    .found()
+                    .iter()
+                    .for_each(|uri| self.text(set, uri.host.as_bytes()));
             }
             (Target::AttachmentName, Some(message)) => {
                 let names = message.parts().iter().filter_map(|part| part.file_name());
@@ -134,10 +170,14 @@ impl Search<'_, '_, '_> {
 
     fn matched(&mut self, number: u32, regex: &Regex, text: &[u8]) {
         let rule = &self.facts.policy.patterns().rules[number as usize];
-        if !rule.scope.covers(self.facts.transaction) || (is_single(rule) && self.findings.has(rule.symbol)) {
+        if !rule.scope.covers(self.facts.transaction)
+            || (is_single(rule) && self.findings.has(rule.symbol))
+        {
             return;
         }
-        let shown = regex.find(text).map_or(&[][..], |found| &text[found.range()]);
+        let shown = regex
+            .find(text)
+            .map_or(&[][..], |found| &text[found.range()]);
         let shown = &shown[..shown.len().min(MAX_SHOWN)];
         if is_single(rule) {
             self.findings.raise(rule.symbol, shown);
@@ -145,7 +185,11 @@ impl Search<'_, '_, '_> {
         }
         let enough = rule.count_at_least.max(rule.max_hits) as usize;
         let count = regex.find_iter(text).take(enough).count() as u32;
-        match self.counts.iter_mut().find(|(known, _, _)| *known == number) {
+        match self
+            .counts
+            .iter_mut()
+            .find(|(known, _, _)| *known == number)
+        {
             Some((_, total, _)) => *total = total.saturating_add(count),
             None => self.counts.push((number, count, shown.to_vec())),
         }
@@ -157,10 +201,17 @@ impl Search<'_, '_, '_> {
             return;
         }
         if is_single(rule) {
-            self.findings.raise(rule.symbol, &value.trim_ascii()[..value.trim_ascii().len().min(MAX_SHOWN)]);
+            self.findings.raise(
+                rule.symbol,
+                &value.trim_ascii()[..value.trim_ascii().len().min(MAX_SHOWN)],
+            );
             return;
         }
-        match self.counts.iter_mut().find(|(known, _, _)| *known == number) {
+        match self
+            .counts
+            .iter_mut()
+            .find(|(known, _, _)| *known == number)
+        {
             Some((_, total, _)) => *total = total.saturating_add(1),
             None => self.counts.push((number, 1, Vec::new())),
         }
@@ -171,10 +222,48 @@ impl Search<'_, '_, '_> {
         for (number, count, shown) in std::mem::take(&mut self.counts) {
             let rule = &self.facts.policy.patterns().rules[number as usize];
             if count >= rule.count_at_least {
-                self.findings.raise_times(rule.symbol, count.min(rule.max_hits), &shown);
+                self.findings
+                    .raise_times(rule.symbol, count.min(rule.max_hits), &shown);
             }
         }
     }
+}
+
+/// Text as it is read: each run of white space is one blank, each end of a paragraph one LF. Lines are broken by mail
+/// programs as they please; a phrase must be found over the break.
+fn joined(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest
+        .iter()
+        .position(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0xc2))
+    {
+        let (words, tail) = rest.split_at(at);
+        out.extend_from_slice(words);
+        let (mut end, mut lines) = (0, 0);
+        loop {
+            match tail[end..] {
+                [b'\n', ..] => {
+                    lines += 1;
+                    end += 1;
+                }
+                [b' ' | b'\t' | b'\r', ..] => end += 1,
+                // A no-break space.
+                [0xc2, 0xa0, ..] => end += 2,
+                _ => break,
+            }
+        }
+        if end == 0 {
+            // The beginning of another character.
+            out.push(tail[0]);
+            end = 1;
+        } else {
+            out.push(if lines > 1 { b'\n' } else { b' ' });
+        }
+        rest = &tail[end..];
+    }
+    out.extend_from_slice(rest);
+    out
 }
 
 fn is_single(rule: &Rule) -> bool {
@@ -188,5 +277,31 @@ fn decoded<'m>(message: &'m Message, header: &'m Header) -> std::borrow::Cow<'m,
         && value.is_ascii()
         && memchr::memchr2(b'\n', b'\r', value).is_none()
         && memchr::memmem::find(value, b"=?").is_none();
-    if plain { value.into() } else { message.decoded_value(header).into_bytes().into() }
+    if plain {
+        value.into()
+    } else {
+        message.decoded_value(header).into_bytes().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paragraphs_are_joined() {
+        for (text, expected) in [
+            ("one\ntwo  three\t four", "one two three four"),
+            ("one\n\ntwo\n \n\nthree\n", "one\ntwo\nthree "),
+            ("a\u{a0}\u{a0}b \u{e9}\u{a9}", "a b \u{e9}\u{a9}"),
+            ("\r\n x", " x"),
+            ("", ""),
+        ] {
+            assert_eq!(
+                String::from_utf8_lossy(&joined(text.as_bytes())),
+                expected,
+                "{text:?}"
+            );
+        }
+    }
 }

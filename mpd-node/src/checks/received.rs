@@ -14,8 +14,13 @@ const MAX_HOPS: usize = 64;
 /// Bytes of one header that are looked at.
 const MAX_FIELD: usize = 2048;
 
-/// Who brought the message to the first of our own hosts. `None` where nobody tells.
-pub(super) fn true_client(policy: &Policy, connection: &Connection, message: Option<&Message>) -> Option<TrueClient> {
+/// Who brought the message to the first of our own hosts; the peer itself where the headers name nobody else. `None`
+/// where the headers would tell and are not there yet.
+pub(super) fn true_client(
+    policy: &Policy,
+    connection: &Connection,
+    message: Option<&Message>,
+) -> Option<TrueClient> {
     let peer = TrueClient {
         ip: connection.peer.ip(),
         helo: connection.helo.clone(),
@@ -26,15 +31,15 @@ pub(super) fn true_client(policy: &Policy, connection: &Connection, message: Opt
         return Some(peer);
     }
     for header in message?.header_values("received").take(MAX_HOPS) {
+        // A hop that does not say where the message is from: it began there, or cannot be followed.
         let Some(hop) = hop(&header.unfolded()) else {
-            // A hop that does not say where the message is from: it began there, or cannot be followed.
-            return None;
+            break;
         };
         if hop.ip.is_some_and(|ip| !policy.trusted().contains(ip)) {
             return Some(hop);
         }
     }
-    None
+    Some(peer)
 }
 
 /// Who handed the message over, as one Received header has it. The forms:
@@ -46,13 +51,25 @@ pub(super) fn true_client(policy: &Policy, connection: &Connection, message: Opt
 fn hop(value: &[u8]) -> Option<TrueClient> {
     let value = &value[..value.len().min(MAX_FIELD)];
     let value = value.trim_ascii();
-    let rest = value.get(..5).filter(|word| word.eq_ignore_ascii_case(b"from ")).map(|_| &value[5..])?;
+    let rest = value
+        .get(..5)
+        .filter(|word| word.eq_ignore_ascii_case(b"from "))
+        .map(|_| &value[5..])?;
     let (first, comments) = clause(rest);
-    let mut client = TrueClient { relayed: true, ..TrueClient::default() };
+    let mut client = TrueClient {
+        relayed: true,
+        ..TrueClient::default()
+    };
     for comment in &comments {
-        if let Some((before, ip, after)) = bracketed(comment) {
+        // `helo=[IP]` is what the client says of itself.
+        let named = |before: &[u8]| memchr::memmem::find(before, b"helo=").is_none();
+        if let Some((before, ip, after)) = bracketed(comment).filter(|(before, _, _)| named(before))
+        {
             client.ip = Some(ip);
-            let before = before.rsplit(|b| *b == b' ').find(|word| !word.is_empty()).unwrap_or_default();
+            let before = before
+                .rsplit(|b| *b == b' ')
+                .find(|word| !word.is_empty())
+                .unwrap_or_default();
             let before = before.rsplit(|b| *b == b'@').next().unwrap_or_default();
             client.ptr = name(before);
             client.helo = match exim_helo(after) {
@@ -72,7 +89,12 @@ fn hop(value: &[u8]) -> Option<TrueClient> {
             client.ptr = name(first);
             client.helo = comments
                 .iter()
-                .find_map(|comment| comment.get(..5).filter(|w| w.eq_ignore_ascii_case(b"HELO ")).map(|_| &comment[5..]))
+                .find_map(|comment| {
+                    comment
+                        .get(..5)
+                        .filter(|w| w.eq_ignore_ascii_case(b"HELO "))
+                        .map(|_| &comment[5..])
+                })
                 .map_or_else(|| text(first), text);
             return Some(client);
         }
@@ -85,7 +107,10 @@ fn hop(value: &[u8]) -> Option<TrueClient> {
 
 /// The first word of a from clause, and the comments in it; it ends at ` by `.
 fn clause(rest: &[u8]) -> (&[u8], Vec<&[u8]>) {
-    let first = rest.split(|b| b.is_ascii_whitespace() || *b == b'(').next().unwrap_or_default();
+    let first = rest
+        .split(|b| b.is_ascii_whitespace() || *b == b'(')
+        .next()
+        .unwrap_or_default();
     let mut comments = Vec::new();
     let (mut depth, mut start) = (0usize, 0);
     for at in first.len()..rest.len() {
@@ -158,28 +183,118 @@ mod tests {
     fn hops_of_the_common_mail_servers() {
         // header, IP, HELO, PTR
         let cases: &[(&str, &str, &str, &str)] = &[
-            ("from helo.example (ptr.example [192.0.2.1]) by mx (Postfix) with ESMTP", "192.0.2.1", "helo.example", "ptr.example"),
-            ("from helo.example (unknown [192.0.2.1]) by mx (Postfix)", "192.0.2.1", "helo.example", ""),
-            ("from h (p.example [IPv6:2001:db8::1]) by mx", "2001:db8::1", "h", "p.example"),
-            ("from [10.9.8.7] (ptr.example [192.0.2.1]) by mx", "192.0.2.1", "[10.9.8.7]", "ptr.example"),
-            ("from h.example (p.example [192.0.2.1] (may be forged)) by mx (8.18.1/8.18.1)", "192.0.2.1", "h.example", "p.example"),
-            ("from h.example (IDENT:user@p.example [192.0.2.1]) by mx", "192.0.2.1", "h.example", "p.example"),
-            ("from h.example ([192.0.2.1]) by mx (8.18.1)", "192.0.2.1", "h.example", ""),
-            ("from unknown (HELO h.example) (192.0.2.1) by mx with SMTP", "192.0.2.1", "h.example", ""),
-            ("from p.example (HELO h.example) (user@192.0.2.1) by mx with SMTP", "192.0.2.1", "h.example", "p.example"),
-            ("from p.example (192.0.2.1) by mx with SMTP", "192.0.2.1", "p.example", "p.example"),
-            ("from unknown (HELO h) (::ffff:192.0.2.1) by mx", "192.0.2.1", "h", ""),
-            ("from p.example ([192.0.2.1] helo=h.example) by mx with esmtp (Exim 4.98)", "192.0.2.1", "h.example", "p.example"),
-            ("from [192.0.2.1] (helo=h.example) by mx with esmtp (Exim 4.98)", "192.0.2.1", "h.example", ""),
-            ("from [192.0.2.1] (port=4711 helo=[10.0.0.1]) by mx", "192.0.2.1", "[10.0.0.1]", ""),
-            ("from p.example ([192.0.2.1]:4711 helo=h.example) by mx", "192.0.2.1", "h.example", "p.example"),
-            ("FROM h (p.example [192.0.2.1]) BY mx ([203.0.113.1])", "192.0.2.1", "h", "p.example"),
+            (
+                "from helo.example (ptr.example [192.0.2.1]) by mx (Postfix) with ESMTP",
+                "192.0.2.1",
+                "helo.example",
+                "ptr.example",
+            ),
+            (
+                "from helo.example (unknown [192.0.2.1]) by mx (Postfix)",
+                "192.0.2.1",
+                "helo.example",
+                "",
+            ),
+            (
+                "from h (p.example [IPv6:2001:db8::1]) by mx",
+                "2001:db8::1",
+                "h",
+                "p.example",
+            ),
+            (
+                "from [10.9.8.7] (ptr.example [192.0.2.1]) by mx",
+                "192.0.2.1",
+                "[10.9.8.7]",
+                "ptr.example",
+            ),
+            (
+                "from h.example (p.example [192.0.2.1] (may be forged)) by mx (8.18.1/8.18.1)",
+                "192.0.2.1",
+                "h.example",
+                "p.example",
+            ),
+            (
+                "from h.example (IDENT:user@p.example [192.0.2.1]) by mx",
+                "192.0.2.1",
+                "h.example",
+                "p.example",
+            ),
+            (
+                "from h.example ([192.0.2.1]) by mx (8.18.1)",
+                "192.0.2.1",
+                "h.example",
+                "",
+            ),
+            (
+                "from unknown (HELO h.example) (192.0.2.1) by mx with SMTP",
+                "192.0.2.1",
+                "h.example",
+                "",
+            ),
+            (
+                "from p.example (HELO h.example) (user@192.0.2.1) by mx with SMTP",
+                "192.0.2.1",
+                "h.example",
+                "p.example",
+            ),
+            (
+                "from p.example (192.0.2.1) by mx with SMTP",
+                "192.0.2.1",
+                "p.example",
+                "p.example",
+            ),
+            (
+                "from unknown (HELO h) (::ffff:192.0.2.1) by mx",
+                "192.0.2.1",
+                "h",
+                "",
+            ),
+            (
+                "from p.example ([192.0.2.1] helo=h.example) by mx with esmtp (Exim 4.98)",
+                "192.0.2.1",
+                "h.example",
+                "p.example",
+            ),
+            (
+                "from [192.0.2.1] (helo=h.example) by mx with esmtp (Exim 4.98)",
+                "192.0.2.1",
+                "h.example",
+                "",
+            ),
+            (
+                "from [192.0.2.1] (port=4711 helo=[10.0.0.1]) by mx",
+                "192.0.2.1",
+                "[10.0.0.1]",
+                "",
+            ),
+            (
+                "from p.example ([192.0.2.1]:4711 helo=h.example) by mx",
+                "192.0.2.1",
+                "h.example",
+                "p.example",
+            ),
+            (
+                "FROM h (p.example [192.0.2.1]) BY mx ([203.0.113.1])",
+                "192.0.2.1",
+                "h",
+                "p.example",
+            ),
         ];
         for (header, ip, helo, ptr) in cases {
             let hop = hop(header.as_bytes()).unwrap_or_else(|| panic!("{header}"));
-            let shown = |value: &Option<Bytes>| String::from_utf8_lossy(value.as_deref().unwrap_or_default()).into_owned();
-            assert_eq!(hop.ip.map(|ip| ip.to_string()).as_deref(), Some(*ip), "{header}");
-            assert_eq!((shown(&hop.helo).as_str(), shown(&hop.ptr).as_str()), (*helo, *ptr), "{header}");
+            let shown = |value: &Option<Bytes>| {
+                String::from_utf8_lossy(value.as_deref().unwrap_or_default()).into_owned()
+            };
+            assert_eq!(
+                hop.ip.map(|ip| ip.to_string()).as_deref(),
+                Some(*ip),
+                "{header}"
+            );
+            assert_eq!(
+                (shown(&hop.helo).as_str(), shown(&hop.ptr).as_str()),
+                (*helo, *ptr),
+                "{header}"
+            );
         }
     }
 

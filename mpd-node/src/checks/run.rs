@@ -7,7 +7,8 @@ use std::time::Instant;
 use super::{ALL, Check, Facts, Findings};
 
 /// The names of the checks as verdicts carry them, made once.
-static NAMES: LazyLock<Vec<Arc<str>>> = LazyLock::new(|| ALL.iter().map(|check| check.name().into()).collect());
+static NAMES: LazyLock<Vec<Arc<str>>> =
+    LazyLock::new(|| ALL.iter().map(|check| check.name().into()).collect());
 
 /// Runs every check that has something to say. A check that panics costs itself: it is unscanned.
 pub(crate) fn run<'p>(facts: &Facts<'p>) -> Findings<'p> {

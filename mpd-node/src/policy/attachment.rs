@@ -66,7 +66,10 @@ impl TypePattern {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (main, sub) = text.split_once('/')?;
         let token = |part: &str| {
-            !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b))
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b))
         };
         if !token(main) || !(sub == "*" || token(sub)) {
             return None;
@@ -84,7 +87,9 @@ impl TypePattern {
 
     /// As [`matches`](Self::matches), for `main/sub` in one text.
     pub(crate) fn matches_text(&self, media_type: &str) -> bool {
-        media_type.split_once('/').is_some_and(|(main, sub)| self.matches(main, sub))
+        media_type
+            .split_once('/')
+            .is_some_and(|(main, sub)| self.matches(main, sub))
     }
 }
 
@@ -98,7 +103,9 @@ mod tests {
         assert!(any.matches("image", "png") && any.matches_text("image/gif"));
         assert!(!any.matches("text", "png"));
         let one = TypePattern::parse("application/x-msdownload").unwrap();
-        assert!(one.matches_text("application/x-msdownload") && !one.matches_text("application/zip"));
+        assert!(
+            one.matches_text("application/x-msdownload") && !one.matches_text("application/zip")
+        );
         for bad in ["image", "image/", "/png", "*/*", "a b/c"] {
             assert_eq!(TypePattern::parse(bad), None, "{bad}");
         }

@@ -8,14 +8,38 @@ use std::path::{Path, PathBuf};
 /// Its files, by their place in the folder.
 const FILES: &[(&str, &str)] = &[
     ("policy.toml", include_str!("../../policy/policy.toml")),
-    ("rules/attachments.toml", include_str!("../../policy/rules/attachments.toml")),
-    ("rules/content.toml", include_str!("../../policy/rules/content.toml")),
-    ("rules/headers.toml", include_str!("../../policy/rules/headers.toml")),
-    ("rules/mime.toml", include_str!("../../policy/rules/mime.toml")),
-    ("lists/allowed-clients.txt", include_str!("../../policy/lists/allowed-clients.txt")),
-    ("lists/allowed-senders.txt", include_str!("../../policy/lists/allowed-senders.txt")),
-    ("lists/blocked-clients.txt", include_str!("../../policy/lists/blocked-clients.txt")),
-    ("lists/blocked-senders.txt", include_str!("../../policy/lists/blocked-senders.txt")),
+    (
+        "rules/attachments.toml",
+        include_str!("../../policy/rules/attachments.toml"),
+    ),
+    (
+        "rules/content.toml",
+        include_str!("../../policy/rules/content.toml"),
+    ),
+    (
+        "rules/headers.toml",
+        include_str!("../../policy/rules/headers.toml"),
+    ),
+    (
+        "rules/mime.toml",
+        include_str!("../../policy/rules/mime.toml"),
+    ),
+    (
+        "lists/allowed-clients.txt",
+        include_str!("../../policy/lists/allowed-clients.txt"),
+    ),
+    (
+        "lists/allowed-senders.txt",
+        include_str!("../../policy/lists/allowed-senders.txt"),
+    ),
+    (
+        "lists/blocked-clients.txt",
+        include_str!("../../policy/lists/blocked-clients.txt"),
+    ),
+    (
+        "lists/blocked-senders.txt",
+        include_str!("../../policy/lists/blocked-senders.txt"),
+    ),
 ];
 
 /// Why the default policy was not written.
@@ -35,11 +59,18 @@ pub enum WriteDefaultError {
 }
 
 pub(super) fn files() -> BTreeMap<String, String> {
-    FILES.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+    FILES
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+        .collect()
 }
 
 pub(super) fn write(folder: &Path) -> Result<(), WriteDefaultError> {
-    if let Some(there) = FILES.iter().map(|(name, _)| folder.join(name)).find(|path| path.symlink_metadata().is_ok()) {
+    if let Some(there) = FILES
+        .iter()
+        .map(|(name, _)| folder.join(name))
+        .find(|path| path.symlink_metadata().is_ok())
+    {
         return Err(WriteDefaultError::Exists(there));
     }
     for (name, text) in FILES {
@@ -56,5 +87,9 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent)?;
     }
-    OpenOptions::new().write(true).create_new(true).open(path)?.write_all(text.as_bytes())
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)?
+        .write_all(text.as_bytes())
 }

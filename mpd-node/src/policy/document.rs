@@ -288,7 +288,10 @@ pub(super) struct Size(pub(super) u64);
 pub(super) fn words(words: &Spanned<Words>) -> Vec<(Range<usize>, &str)> {
     match words.get_ref() {
         Words::One(word) => vec![(words.span(), word)],
-        Words::Many(words) => words.iter().map(|word| (word.span(), word.get_ref().as_str())).collect(),
+        Words::Many(words) => words
+            .iter()
+            .map(|word| (word.span(), word.get_ref().as_str()))
+            .collect(),
     }
 }
 
@@ -355,7 +358,9 @@ impl<'de> Deserialize<'de> for Size {
             }
 
             fn visit_i64<E: serde::de::Error>(self, bytes: i64) -> Result<Size, E> {
-                u64::try_from(bytes).map(Size).map_err(|_| E::custom("a size cannot be negative"))
+                u64::try_from(bytes)
+                    .map(Size)
+                    .map_err(|_| E::custom("a size cannot be negative"))
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Size, E> {
@@ -366,7 +371,9 @@ impl<'de> Deserialize<'de> for Size {
         }
         let size = deserializer.deserialize_any(Bytes)?;
         if size.0 == 0 {
-            return Err(D::Error::custom("a size of 0 lets nothing through: leave it out for no limit"));
+            return Err(D::Error::custom(
+                "a size of 0 lets nothing through: leave it out for no limit",
+            ));
         }
         Ok(size)
     }
@@ -375,7 +382,9 @@ impl<'de> Deserialize<'de> for Size {
 impl Size {
     fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let digits = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
         let number: u64 = text[..digits].parse().ok()?;
         let unit = match text[digits..].trim_start() {
             "" | "B" => 1,

@@ -20,7 +20,11 @@ impl Policy {
     #[must_use]
     pub fn describe(&self) -> String {
         let mut text = format!("revision {}\n", self.revision);
-        let defined = self.symbols.iter().filter(|(_, symbol)| !symbol.builtin).count();
+        let defined = self
+            .symbols
+            .iter()
+            .filter(|(_, symbol)| !symbol.builtin)
+            .count();
         let _ = writeln!(
             text,
             "{} lists, {} rules, {} attachment rules, {} expressions, {} symbols of its own",
@@ -47,27 +51,56 @@ impl Policy {
         }
         match &symbol.line {
             Some(line) => {
-                let _ = writeln!(text, "  {line}: {}", self.line(&line.file, line.line).unwrap_or_default().trim());
+                let _ = writeln!(
+                    text,
+                    "  {line}: {}",
+                    self.line(&line.file, line.line).unwrap_or_default().trim()
+                );
             }
             None => text.push_str("  built in; this policy does not score it\n"),
         }
-        for list in self.lists.iter().filter(|list| list.symbol == id && list.action != ListAction::Score) {
+        for list in self
+            .lists
+            .iter()
+            .filter(|list| list.symbol == id && list.action != ListAction::Score)
+        {
             let does = match list.disposition() {
                 Some(disposition) => disposition.name(),
                 None => "allow",
             };
-            let stage = list.stage.map(|stage| format!(" at {stage}")).unwrap_or_default();
+            let stage = list
+                .stage
+                .map(|stage| format!(" at {stage}"))
+                .unwrap_or_default();
             let _ = writeln!(text, "  what is on its list ({}): {does}{stage}", list.file);
         }
-        for expression in self.expressions.iter().filter(|e| e.expression.symbols().contains(&id)) {
+        for expression in self
+            .expressions
+            .iter()
+            .filter(|e| e.expression.symbols().contains(&id))
+        {
             let asking = self.symbols.symbol(expression.symbol);
-            let place = asking.line.as_ref().map(ToString::to_string).unwrap_or_default();
+            let place = asking
+                .line
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default();
             let _ = writeln!(text, "  asked for by {} ({place})", asking.name);
         }
         for action in &self.actions {
-            if action.when.as_ref().is_some_and(|when| when.symbols().contains(&id)) {
-                let does = action.then.map_or("changes", millrace_proto::Disposition::name);
-                let _ = writeln!(text, "  asked for by action {} ({}): {does}", action.name, action.line);
+            if action
+                .when
+                .as_ref()
+                .is_some_and(|when| when.symbols().contains(&id))
+            {
+                let does = action
+                    .then
+                    .map_or("changes", millrace_proto::Disposition::name);
+                let _ = writeln!(
+                    text,
+                    "  asked for by action {} ({}): {does}",
+                    action.name, action.line
+                );
             }
         }
         text
@@ -93,7 +126,9 @@ impl Policy {
                 text.push_str(&self.explain_symbol(id));
             }
             (_, Some(action)) => {
-                let does = action.then.map_or("changes the message", millrace_proto::Disposition::name);
+                let does = action
+                    .then
+                    .map_or("changes the message", millrace_proto::Disposition::name);
                 let _ = writeln!(text, "action {}: {does}", action.name);
             }
             _ => {}
@@ -102,6 +137,9 @@ impl Policy {
     }
 
     fn line(&self, file: &str, line: u32) -> Option<&str> {
-        self.texts.get(file)?.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?)
+        self.texts
+            .get(file)?
+            .lines()
+            .nth(usize::try_from(line).ok()?.checked_sub(1)?)
     }
 }

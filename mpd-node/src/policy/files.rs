@@ -31,12 +31,18 @@ enum Place {
 impl Files {
     /// The files of a folder.
     pub(crate) fn in_folder(folder: &Path) -> Self {
-        Self { place: Place::Folder(folder.to_owned()), read: BTreeMap::new() }
+        Self {
+            place: Place::Folder(folder.to_owned()),
+            read: BTreeMap::new(),
+        }
     }
 
     /// Files in memory.
     pub(crate) fn in_memory(files: BTreeMap<String, String>) -> Self {
-        Self { place: Place::Memory(files), read: BTreeMap::new() }
+        Self {
+            place: Place::Memory(files),
+            read: BTreeMap::new(),
+        }
     }
 
     /// The path by which errors name a file.
@@ -56,7 +62,10 @@ impl Files {
             return Ok(text.clone());
         }
         let shown = self.shown(name);
-        let inside = !name.is_empty() && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+        let inside = !name.is_empty()
+            && Path::new(name)
+                .components()
+                .all(|part| matches!(part, Component::Normal(_)));
         if !inside {
             return Err(ConfigError::in_file(
                 &shown,
@@ -68,12 +77,20 @@ impl Files {
             Place::Folder(_) => {
                 let length = std::fs::metadata(&shown).map_or(0, |file| file.len());
                 if length > MAX_FILE {
-                    return Err(ConfigError::in_file(&shown, "is larger than 64 MiB", "split it"));
+                    return Err(ConfigError::in_file(
+                        &shown,
+                        "is larger than 64 MiB",
+                        "split it",
+                    ));
                 }
                 config::read(&shown)?
             }
             Place::Memory(files) => files.get(name).cloned().ok_or_else(|| {
-                ConfigError::in_file(&shown, "cannot be read: there is no such file", "name a file that exists")
+                ConfigError::in_file(
+                    &shown,
+                    "cannot be read: there is no such file",
+                    "name a file that exists",
+                )
             })?,
         };
         let text: Arc<str> = text.into();
@@ -103,10 +120,12 @@ impl Files {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(64), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 #[cfg(test)]
@@ -114,7 +133,12 @@ mod tests {
     use super::*;
 
     fn revision(files: &[(&str, &str)]) -> Revision {
-        let mut source = Files::in_memory(files.iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned())).collect());
+        let mut source = Files::in_memory(
+            files
+                .iter()
+                .map(|(n, t)| ((*n).to_owned(), (*t).to_owned()))
+                .collect(),
+        );
         for (name, _) in files.iter().rev() {
             source.read(name).unwrap();
         }

@@ -65,7 +65,9 @@ impl FolderSource {
             seen: Vec::new(),
         };
         let notices = events.clone();
-        let spawned = thread::Builder::new().name("policy-folder".to_owned()).spawn(move || follower.run(notices));
+        let spawned = thread::Builder::new()
+            .name("policy-folder".to_owned())
+            .spawn(move || follower.run(notices));
         if let Err(error) = spawned {
             tracing::error!(%error, "the policy's folder is not followed: no thread for it");
         }
@@ -80,7 +82,9 @@ impl FolderSource {
     /// Whether what the folder holds is in force.
     #[must_use]
     pub fn status(&self) -> FolderStatus {
-        FolderStatus { refused: self.status.refused.load_full() }
+        FolderStatus {
+            refused: self.status.refused.load_full(),
+        }
     }
 }
 
@@ -183,7 +187,11 @@ impl Follower {
                 paths.push(main);
             }
             self.seen = look(paths.into_iter());
-            let changed = before.iter().any(|known| self.seen.iter().any(|now| now.0 == known.0 && now.1 != known.1));
+            let changed = before.iter().any(|known| {
+                self.seen
+                    .iter()
+                    .any(|now| now.0 == known.0 && now.1 != known.1)
+            });
             if changed {
                 thread::sleep(QUIET);
                 continue;
@@ -211,7 +219,10 @@ impl Follower {
         }
         let stays = self.store.current();
         for error in &errors.0 {
-            tracing::error!(revision = stays.revision().short(), "policy refused, the last good one stays: {error}");
+            tracing::error!(
+                revision = stays.revision().short(),
+                "policy refused, the last good one stays: {error}"
+            );
         }
         self.status.refused.store(Some(Arc::new(errors)));
     }
@@ -220,7 +231,12 @@ impl Follower {
 fn look(paths: impl Iterator<Item = PathBuf>) -> Look {
     paths
         .map(|path| {
-            let seen = std::fs::metadata(&path).ok().map(|file| (file.modified().unwrap_or(SystemTime::UNIX_EPOCH), file.len()));
+            let seen = std::fs::metadata(&path).ok().map(|file| {
+                (
+                    file.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+                    file.len(),
+                )
+            });
             (path, seen)
         })
         .collect()

@@ -33,11 +33,10 @@ pub use store::PolicyStore;
 
 pub(crate) use attachment::AttachmentRule;
 pub(crate) use document::{ListAction, Target};
-pub(crate) use expression::Expression;
 pub(crate) use list::NetworkSet;
 pub(crate) use parts::{
-    Action, EditTemplate, HeaderName, Level, List, NamedExpression, Override, Patterns, ReplyTemplate, Rule, Subject,
-    Thresholds,
+    Action, EditTemplate, HeaderName, Level, List, NamedExpression, Override, Patterns,
+    ReplyTemplate, Rule, Subject, Thresholds,
 };
 pub(crate) use pattern::PatternSet;
 pub(crate) use scope::RecipientScopes;
@@ -87,7 +86,9 @@ impl Policy {
     /// # Errors
     /// A file cannot be read, or the policy has mistakes.
     pub fn load(folder: &Path) -> Result<Arc<Self>, PolicyErrors> {
-        compile::compile(Files::in_folder(folder)).map(|(policy, _)| Arc::new(policy)).map_err(|(errors, _)| errors)
+        compile::compile(Files::in_folder(folder))
+            .map(|(policy, _)| Arc::new(policy))
+            .map_err(|(errors, _)| errors)
     }
 
     /// Compiles a policy whose files, `policy.toml` among them, are in memory.
@@ -95,7 +96,9 @@ impl Policy {
     /// # Errors
     /// The policy has mistakes.
     pub fn from_files(files: BTreeMap<String, String>) -> Result<Arc<Self>, PolicyErrors> {
-        compile::compile(Files::in_memory(files)).map(|(policy, _)| Arc::new(policy)).map_err(|(errors, _)| errors)
+        compile::compile(Files::in_memory(files))
+            .map(|(policy, _)| Arc::new(policy))
+            .map_err(|(errors, _)| errors)
     }
 
     /// Writes the policy that is built in into a folder, which is made if need be. Nothing is overwritten.
@@ -122,11 +125,17 @@ impl Policy {
             .filter_map(|list| list.stage)
             .filter(|stage| *stage != Stage::EndOfMessage)
             .collect();
-        let macros = |stage, name: &str| StageMacros { stage, names: vec![name.to_owned()] };
+        let macros = |stage, name: &str| StageMacros {
+            stage,
+            names: vec![name.to_owned()],
+        };
         Plan {
             revision: self.revision.clone(),
             stages,
-            macros: vec![macros(Stage::Mail, "{auth_authen}"), macros(Stage::EndOfMessage, "i")],
+            macros: vec![
+                macros(Stage::Mail, "{auth_authen}"),
+                macros(Stage::EndOfMessage, "i"),
+            ],
             size_limit: self.size_limit(client, direction),
             needs_body: self.needs_body(),
         }
@@ -147,8 +156,15 @@ impl Policy {
     /// Whether anything looks below the header.
     fn needs_body(&self) -> bool {
         !self.attachments.is_empty()
-            || self.patterns.targets.iter().any(|(target, _)| target.is_body())
-            || self.symbols.iter().any(|(_, symbol)| symbol.builtin && symbol.used)
+            || self
+                .patterns
+                .targets
+                .iter()
+                .any(|(target, _)| target.is_body())
+            || self
+                .symbols
+                .iter()
+                .any(|(_, symbol)| symbol.builtin && symbol.used)
     }
 
     pub(crate) fn symbols(&self) -> &Symbols {

@@ -194,7 +194,12 @@ impl Target {
     /// Whether it is below the header.
     pub(crate) fn is_body(self) -> bool {
         match self {
-            Self::Body | Self::Source | Self::RawBody | Self::Uri | Self::UriHost | Self::AttachmentName => true,
+            Self::Body
+            | Self::Source
+            | Self::RawBody
+            | Self::Uri
+            | Self::UriHost
+            | Self::AttachmentName => true,
             Self::Headers
             | Self::EnvelopeSender
             | Self::Recipient
@@ -209,7 +214,8 @@ impl HeaderName {
     /// Whether a header has this name.
     pub(crate) fn matches(&self, name: &[u8]) -> bool {
         if self.open {
-            name.len() >= self.name.len() && name[..self.name.len()].eq_ignore_ascii_case(&self.name)
+            name.len() >= self.name.len()
+                && name[..self.name.len()].eq_ignore_ascii_case(&self.name)
         } else {
             name.eq_ignore_ascii_case(&self.name)
         }

@@ -43,7 +43,8 @@ impl Scope {
 
     /// Whether it applies to recipients that are in these recipient scopes.
     pub(crate) fn covers_recipients(&self, scopes: &[u16]) -> bool {
-        self.recipients.is_none_or(|scope| scopes.binary_search(&scope).is_ok())
+        self.recipients
+            .is_none_or(|scope| scopes.binary_search(&scope).is_ok())
     }
 }
 
@@ -52,11 +53,16 @@ impl RecipientScopes {
     pub(super) fn add(&mut self, words: &[&str]) -> Result<u16, usize> {
         let mut key = Vec::with_capacity(words.len());
         for (at, word) in words.iter().enumerate() {
-            let word = word.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(word);
+            let word = word
+                .strip_prefix('*')
+                .filter(|rest| rest.starts_with('.'))
+                .unwrap_or(word);
             let bare = word.strip_prefix('.').unwrap_or(word);
             let fits = !bare.is_empty()
                 && !bare.starts_with('.')
-                && bare.bytes().all(|b| b.is_ascii_graphic() && !b"@*?,;<>".contains(&b) || b >= 0x80);
+                && bare
+                    .bytes()
+                    .all(|b| b.is_ascii_graphic() && !b"@*?,;<>".contains(&b) || b >= 0x80);
             if !fits {
                 return Err(at);
             }
@@ -113,7 +119,11 @@ mod tests {
         let mut scopes = RecipientScopes::default();
         assert_eq!(scopes.add(&["a.example", ".b.example"]), Ok(0));
         assert_eq!(scopes.add(&["a.example"]), Ok(1));
-        assert_eq!(scopes.add(&["*.B.example", "A.example"]), Ok(0), "the same set");
+        assert_eq!(
+            scopes.add(&["*.B.example", "A.example"]),
+            Ok(0),
+            "the same set"
+        );
         assert_eq!(scopes.add(&["ok.example", "user@no.example"]), Err(1));
         for (domain, of) in [
             ("A.Example", vec![0, 1]),

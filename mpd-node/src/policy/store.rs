@@ -45,18 +45,31 @@ impl PolicyStore {
         if current.revision() == revision {
             return Some(Arc::clone(&current));
         }
-        self.recent.load().iter().find(|policy| policy.revision() == revision).cloned()
+        self.recent
+            .load()
+            .iter()
+            .find(|policy| policy.revision() == revision)
+            .cloned()
     }
 
     /// Puts a policy in force; `false` when its revision is in force already.
     pub fn publish(&self, policy: Arc<Policy>) -> bool {
-        let _one_at_a_time = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self
+            .publishing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if self.current.load().revision() == policy.revision() {
             return false;
         }
         let mut recent = vec![policy.clone()];
         let earlier = self.recent.load();
-        recent.extend(earlier.iter().filter(|known| known.revision() != policy.revision()).take(KEPT - 1).cloned());
+        recent.extend(
+            earlier
+                .iter()
+                .filter(|known| known.revision() != policy.revision())
+                .take(KEPT - 1)
+                .cloned(),
+        );
         // First findable, then in force: a transaction can only be pinned to what can be found.
         self.recent.store(Arc::new(recent));
         self.current.store(policy.clone());
@@ -94,7 +107,10 @@ mod tests {
         assert!(changes.has_changed().unwrap());
         assert_eq!(changes.borrow_and_update().revision(), second.revision());
         assert_eq!(store.current().revision(), second.revision());
-        assert_eq!(store.pinned(first.revision()).unwrap().revision(), first.revision());
+        assert_eq!(
+            store.pinned(first.revision()).unwrap().revision(),
+            first.revision()
+        );
         assert!(store.pinned(&Revision::new("abc").unwrap()).is_none());
         for score in 2..(2 + KEPT as u32) {
             store.publish(policy(score));

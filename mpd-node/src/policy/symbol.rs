@@ -40,7 +40,10 @@ pub(crate) struct Symbols {
 const OWN: &[(&str, &str)] = &[
     (ALLOWED, "An allow list has the message; its score is 0"),
     (UNSCANNED, "A check could not be done"),
-    (LIMIT_RAW_BODY, "The raw body is longer than patterns look at"),
+    (
+        LIMIT_RAW_BODY,
+        "The raw body is longer than patterns look at",
+    ),
 ];
 
 /// An allow list has the message.
@@ -67,9 +70,15 @@ impl Symbol {
 impl Symbols {
     /// The built-in symbols, `checks` being the names of the checks there are.
     pub(super) fn builtin(checks: &[&str]) -> Self {
-        let mut symbols = Self { all: Vec::new(), by_name: HashMap::new() };
+        let mut symbols = Self {
+            all: Vec::new(),
+            by_name: HashMap::new(),
+        };
         for (at, hit) in LimitHit::ALL.into_iter().enumerate() {
-            symbols.add_builtin(hit.symbol(), "A limit on what a message may cost was reached");
+            symbols.add_builtin(
+                hit.symbol(),
+                "A limit on what a message may cost was reached",
+            );
             debug_assert_eq!(at + 1, symbols.all.len());
         }
         for kind in DefectKind::ALL {
@@ -146,7 +155,10 @@ impl Symbols {
 
     /// All of them, built-in ones first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (SymbolId, &Symbol)> {
-        self.all.iter().enumerate().map(|(at, symbol)| (SymbolId(at as u32), symbol))
+        self.all
+            .iter()
+            .enumerate()
+            .map(|(at, symbol)| (SymbolId(at as u32), symbol))
     }
 }
 

@@ -56,11 +56,14 @@ pub(crate) struct BadTemplate {
 impl Template {
     /// Reads `text`: printable ASCII (and, where `lines` allows, LF), fields in braces, `{{` for a brace.
     pub(crate) fn parse(text: &str, lines: bool) -> Result<Self, BadTemplate> {
-        let odd = text.chars().find(|c| !(matches!(c, ' '..='~') || (lines && *c == '\n')));
+        let odd = text
+            .chars()
+            .find(|c| !(matches!(c, ' '..='~') || (lines && *c == '\n')));
         if let Some(odd) = odd {
             return Err(BadTemplate {
                 problem: format!("'{}' cannot stand here", odd.escape_default()),
-                remedy: "write printable ASCII; encode other text as an RFC 2047 encoded word".to_owned(),
+                remedy: "write printable ASCII; encode other text as an RFC 2047 encoded word"
+                    .to_owned(),
             });
         }
         let mut pieces = Vec::new();
@@ -103,7 +106,9 @@ impl Template {
         if !plain.is_empty() {
             pieces.push(Piece::Text(plain.into()));
         }
-        Ok(Self { pieces: pieces.into() })
+        Ok(Self {
+            pieces: pieces.into(),
+        })
     }
 
     /// The text, `fill` appending the value of a field. Values are from the message: what is not printable ASCII
@@ -117,16 +122,15 @@ impl Template {
                 Piece::Field(field) => {
                     value.clear();
                     fill(*field, &mut value);
-                    text.extend(value.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }));
+                    text.extend(
+                        value
+                            .chars()
+                            .map(|c| if matches!(c, ' '..='~') { c } else { '?' }),
+                    );
                 }
             }
         }
         text
-    }
-
-    /// Whether the text is always the same: there is no field in it.
-    pub(crate) fn is_fixed(&self) -> bool {
-        !self.pieces.iter().any(|piece| matches!(piece, Piece::Field(_)))
     }
 }
 
@@ -142,7 +146,11 @@ pub(crate) fn fold(value: &str, name: usize) -> String {
     let mut column = name + 2;
     let mut first = true;
     for word in value.split_inclusive([' ', ',']) {
-        if !first && column + word.trim_end().len() > WANTED && word != " " && !word.trim().is_empty() {
+        if !first
+            && column + word.trim_end().len() > WANTED
+            && word != " "
+            && !word.trim().is_empty()
+        {
             let end = folded.trim_end_matches(' ').len();
             folded.truncate(end);
             folded.push_str("\n\t");
@@ -169,16 +177,21 @@ mod tests {
     use super::*;
 
     fn render(text: &str) -> String {
-        Template::parse(text, false).unwrap().render(|field, out| match field {
-            Field::Score => out.push_str("6.5"),
-            Field::Sender => out.push_str("gr\u{fc}n\r\nBcc: x@y"),
-            _ => {}
-        })
+        Template::parse(text, false)
+            .unwrap()
+            .render(|field, out| match field {
+                Field::Score => out.push_str("6.5"),
+                Field::Sender => out.push_str("gr\u{fc}n\r\nBcc: x@y"),
+                _ => {}
+            })
     }
 
     #[test]
     fn fields_are_filled_and_made_harmless() {
-        assert_eq!(render("Yes, score={score} of {{x}}"), "Yes, score=6.5 of {x}");
+        assert_eq!(
+            render("Yes, score={score} of {{x}}"),
+            "Yes, score=6.5 of {x}"
+        );
         assert_eq!(render("{sender}"), "gr?n??Bcc: x@y");
         assert_eq!(render(""), "");
     }

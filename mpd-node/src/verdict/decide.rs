@@ -48,8 +48,11 @@ pub(super) fn decide(
     let policy = facts.policy;
     let terms = Terms::of(policy, facts, class);
     let threshold = terms.threshold(policy);
-    let symbols: Vec<(&str, f64)> =
-        weighed.found.iter().map(|found| (&*policy.symbols().symbol(found.symbol).name, found.score)).collect();
+    let symbols: Vec<(&str, f64)> = weighed
+        .found
+        .iter()
+        .map(|found| (&*policy.symbols().symbol(found.symbol).name, found.score))
+        .collect();
     let values = Values {
         transaction: facts.transaction,
         revision: policy.revision(),
@@ -77,30 +80,45 @@ pub(super) fn decide(
         decision.hold_reason = refusal.reason;
     }
     for (_, action) in &terms.actions {
-        let reached = action.level.is_none_or(|level| weighed.score >= terms.score(level));
+        let reached = action
+            .level
+            .is_none_or(|level| weighed.score >= terms.score(level));
         let applies = reached
             && !(decided && action.then.is_some())
-            && action.when.as_ref().is_none_or(|when| when.holds(weighed.score, |symbol| weighed.has(symbol)));
+            && action
+                .when
+                .as_ref()
+                .is_none_or(|when| when.holds(weighed.score, |symbol| weighed.has(symbol)));
         if !applies {
             continue;
         }
         if let Some(disposition) = action.then {
             decided = true;
             decision.disposition = disposition;
-            decision.reply = action.reply.as_ref().and_then(|reply| actions::reply(reply, &values));
+            decision.reply = action
+                .reply
+                .as_ref()
+                .and_then(|reply| actions::reply(reply, &values));
             if disposition == Disposition::Hold {
                 decision.hold_reason = values.render(&action.reason);
             }
         }
         if let Some(message) = facts.message {
-            decision.edits.apply(&action.edits, &values, message, removed);
+            decision
+                .edits
+                .apply(&action.edits, &values, message, removed);
         }
     }
     decision
 }
 
 /// What the first list that refuses says, if there is one.
-pub(super) fn refusal(facts: &Facts<'_>, node: &Arc<str>, class: &Class, weighed: &Weighed<'_>) -> Option<Refusal> {
+pub(super) fn refusal(
+    facts: &Facts<'_>,
+    node: &Arc<str>,
+    class: &Class,
+    weighed: &Weighed<'_>,
+) -> Option<Refusal> {
     let policy = facts.policy;
     let (at, detail) = weighed.refusal?;
     let list = policy.lists().get(at as usize)?;
@@ -121,9 +139,16 @@ pub(super) fn refusal(facts: &Facts<'_>, node: &Arc<str>, class: &Class, weighed
     };
     Some(Refusal {
         disposition,
-        reply: list.reply.as_ref().and_then(|reply| actions::reply(reply, &values)),
+        reply: list
+            .reply
+            .as_ref()
+            .and_then(|reply| actions::reply(reply, &values)),
         stage: list.stage.unwrap_or(Stage::EndOfMessage),
-        reason: if disposition == Disposition::Hold { values.render(&list.reason) } else { String::new() },
+        reason: if disposition == Disposition::Hold {
+            values.render(&list.reason)
+        } else {
+            String::new()
+        },
     })
 }
 
@@ -151,7 +176,10 @@ impl<'a> Terms<'a> {
                     && action.scope.covers_recipients(&class.scopes)
             })
             .collect();
-        Self { thresholds, actions }
+        Self {
+            thresholds,
+            actions,
+        }
     }
 
     fn score(&self, level: Level) -> f64 {
@@ -166,12 +194,27 @@ impl<'a> Terms<'a> {
         let refusing = self.actions.iter().filter(|(_, action)| {
             action.when.is_none() && action.then.is_some_and(|then| then != Disposition::Accept)
         });
-        let lowest = refusing.filter_map(|(_, action)| action.level).map(|level| self.score(level)).reduce(f64::min);
-        let named = || policy.thresholds().names.iter().zip(&self.thresholds).map(|(_, value)| *value).reduce(f64::max);
+        let lowest = refusing
+            .filter_map(|(_, action)| action.level)
+            .map(|level| self.score(level))
+            .reduce(f64::min);
+        let named = || {
+            policy
+                .thresholds()
+                .names
+                .iter()
+                .zip(&self.thresholds)
+                .map(|(_, value)| *value)
+                .reduce(f64::max)
+        };
         lowest.or_else(named).unwrap_or(0.0)
     }
 
     fn is_spam(&self, score: f64) -> bool {
-        self.thresholds.iter().copied().reduce(f64::min).is_some_and(|lowest| score >= lowest)
+        self.thresholds
+            .iter()
+            .copied()
+            .reduce(f64::min)
+            .is_some_and(|lowest| score >= lowest)
     }
 }

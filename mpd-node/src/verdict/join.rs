@@ -9,7 +9,13 @@ use crate::policy::Policy;
 
 /// Puts the decisions into the verdict, which already has the edits that are made anyhow. `count` is the number of
 /// recipients.
-pub(super) fn join(verdict: &mut Verdict, policy: &Policy, count: usize, classes: &[Class], mut decisions: Vec<Decision>) {
+pub(super) fn join(
+    verdict: &mut Verdict,
+    policy: &Policy,
+    count: usize,
+    classes: &[Class],
+    mut decisions: Vec<Decision>,
+) {
     // What is told is of those that were judged most severely.
     if let Some(worst) = decisions.iter().max_by(|a, b| a.score.total_cmp(&b.score)) {
         verdict.score = worst.score;
@@ -29,10 +35,22 @@ pub(super) fn join(verdict: &mut Verdict, policy: &Policy, count: usize, classes
         return;
     }
 
-    let passes = |decision: &&Decision| matches!(decision.disposition, Disposition::Accept | Disposition::Hold);
+    let passes = |decision: &&Decision| {
+        matches!(
+            decision.disposition,
+            Disposition::Accept | Disposition::Hold
+        )
+    };
     let passing: Vec<&Decision> = decisions.iter().filter(passes).collect();
-    let headers = if policy.joins_edits() { union(&passing) } else { common(&passing) };
-    let senders: Vec<&Option<Bytes>> = passing.iter().map(|decision| &decision.edits.sender).collect();
+    let headers = if policy.joins_edits() {
+        union(&passing)
+    } else {
+        common(&passing)
+    };
+    let senders: Vec<&Option<Bytes>> = passing
+        .iter()
+        .map(|decision| &decision.edits.sender)
+        .collect();
     let new_sender = match senders.split_first() {
         Some((first, rest)) if rest.iter().all(|other| other == first) => (*first).clone(),
         Some(_) if policy.joins_edits() => senders.into_iter().flatten().next().cloned(),
@@ -44,18 +62,26 @@ pub(super) fn join(verdict: &mut Verdict, policy: &Policy, count: usize, classes
     let whole = &decisions[0];
     verdict.disposition = whole.disposition;
     verdict.reply.clone_from(&whole.reply);
-    if let Some(held) = decisions.iter().find(|decision| decision.disposition == Disposition::Hold) {
+    if let Some(held) = decisions
+        .iter()
+        .find(|decision| decision.disposition == Disposition::Hold)
+    {
         verdict.hold_reason.clone_from(&held.hold_reason);
     }
     for (class, decision) in classes.iter().zip(&decisions).skip(1) {
         if decision.disposition == whole.disposition && decision.reply == whole.reply {
             continue;
         }
-        verdict.recipients.extend(class.indexes(count).into_iter().map(|index| RecipientOutcome {
-            index,
-            disposition: decision.disposition,
-            reply: decision.reply.clone(),
-        }));
+        verdict.recipients.extend(
+            class
+                .indexes(count)
+                .into_iter()
+                .map(|index| RecipientOutcome {
+                    index,
+                    disposition: decision.disposition,
+                    reply: decision.reply.clone(),
+                }),
+        );
     }
     verdict.recipients.sort_by_key(|outcome| outcome.index);
     for (class, decision) in classes.iter().zip(decisions) {
@@ -69,8 +95,13 @@ pub(super) fn join(verdict: &mut Verdict, policy: &Policy, count: usize, classes
 /// Every edit of any class.
 fn union(decisions: &[&Decision]) -> Vec<Edit> {
     let mut all = Vec::new();
-    for edit in decisions.iter().flat_map(|decision| &decision.edits.headers) {
-        let taken = all.iter().any(|known: &Edit| known == edit || same_field(known, edit));
+    for edit in decisions
+        .iter()
+        .flat_map(|decision| &decision.edits.headers)
+    {
+        let taken = all
+            .iter()
+            .any(|known: &Edit| known == edit || same_field(known, edit));
         if !taken {
             all.push(edit.clone());
         }
@@ -83,29 +114,40 @@ fn common(decisions: &[&Decision]) -> Vec<Edit> {
     let Some((first, rest)) = decisions.split_first() else {
         return Vec::new();
     };
-    let shared = |edit: &&Edit| rest.iter().all(|decision| decision.edits.headers.contains(edit));
+    let shared = |edit: &&Edit| {
+        rest.iter()
+            .all(|decision| decision.edits.headers.contains(edit))
+    };
     first.edits.headers.iter().filter(shared).cloned().collect()
 }
 
 fn same_field(one: &Edit, other: &Edit) -> bool {
     let field = |edit: &Edit| match edit {
-        Edit::ChangeHeader { name, occurrence, .. } | Edit::DeleteHeader { name, occurrence } => {
-            Some((name.to_ascii_lowercase(), *occurrence))
+        Edit::ChangeHeader {
+            name, occurrence, ..
         }
+        | Edit::DeleteHeader { name, occurrence } => Some((name.to_ascii_lowercase(), *occurrence)),
         _ => None,
     };
     field(one).is_some() && field(one) == field(other)
 }
 
 fn sender(verdict: &mut Verdict, address: Option<Bytes>) {
-    verdict.edits.extend(address.map(|address| Edit::ChangeSender { address }));
+    verdict
+        .edits
+        .extend(address.map(|address| Edit::ChangeSender { address }));
 }
 
 fn redirect(verdict: &mut Verdict, addresses: Option<Vec<Bytes>>, class: &Class, count: usize) {
     let Some(addresses) = addresses else {
         return;
     };
-    verdict.edits.extend(class.indexes(count).into_iter().map(|index| Edit::DeleteRecipient { index }));
+    verdict.edits.extend(
+        class
+            .indexes(count)
+            .into_iter()
+            .map(|index| Edit::DeleteRecipient { index }),
+    );
     add(verdict, addresses);
 }
 

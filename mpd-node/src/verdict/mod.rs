@@ -9,7 +9,9 @@ mod weigh;
 
 use std::sync::Arc;
 
-use millrace_proto::{Disposition, Finding, Keeping, ScreenRequest, Stage, Transaction, Verdict, lower};
+use millrace_proto::{
+    Disposition, Finding, Keeping, ScreenRequest, Stage, Transaction, Verdict, lower,
+};
 
 use crate::actions;
 use crate::checks::{self, Facts, Findings};
@@ -20,12 +22,20 @@ use decide::{Decision, decide};
 use weigh::{Weighed, weigh};
 
 /// Judges a message. Pure: the same message under the same policy has the same verdict.
-pub(crate) fn judge(policy: &Policy, node: &Arc<str>, transaction: &Transaction, message: &Message) -> Verdict {
+pub(crate) fn judge(
+    policy: &Policy,
+    node: &Arc<str>,
+    transaction: &Transaction,
+    message: &Message,
+) -> Verdict {
     let facts = Facts::of_message(policy, transaction, message);
     let findings = checks::run(&facts);
     let classes = classes(policy, transaction, &findings);
     let removed = actions::remove_copies(&facts);
-    let weighed: Vec<Weighed<'_>> = classes.iter().map(|class| weigh(policy, &findings, class)).collect();
+    let weighed: Vec<Weighed<'_>> = classes
+        .iter()
+        .map(|class| weigh(policy, &findings, class))
+        .collect();
     let decisions: Vec<Decision> = classes
         .iter()
         .zip(&weighed)
@@ -51,17 +61,27 @@ pub(crate) fn screen(policy: &Policy, node: &Arc<str>, request: &ScreenRequest) 
         let last = transaction.envelope.recipients.len().saturating_sub(1) as u32;
         classes.retain(|class| class.has(last));
     }
-    let weighed: Vec<Weighed<'_>> = classes.iter().map(|class| weigh(policy, &findings, class)).collect();
+    let weighed: Vec<Weighed<'_>> = classes
+        .iter()
+        .map(|class| weigh(policy, &findings, class))
+        .collect();
     let mut verdict = Verdict::accept(policy.revision().clone(), node.clone());
     verdict.findings = told(policy, &weighed);
-    verdict.score = weighed.iter().map(|weighed| weighed.score).fold(0.0, f64::max);
+    verdict.score = weighed
+        .iter()
+        .map(|weighed| weighed.score)
+        .fold(0.0, f64::max);
 
     // Where recipients differ, nothing is refused before it must be.
     let refusals: Option<Vec<(Disposition, _)>> = classes
         .iter()
         .zip(&weighed)
         .map(|(class, weighed)| decide::refusal(&facts, node, class, weighed))
-        .map(|refusal| refusal.filter(|refusal| refusal.stage <= request.stage).map(|r| (r.disposition, r.reply)))
+        .map(|refusal| {
+            refusal
+                .filter(|refusal| refusal.stage <= request.stage)
+                .map(|r| (r.disposition, r.reply))
+        })
         .collect();
     if let Some((disposition, reply)) = refusals.unwrap_or_default().into_iter().next() {
         verdict.disposition = disposition;
@@ -80,7 +100,10 @@ fn told(policy: &Policy, weighed: &[Weighed<'_>]) -> Vec<Finding> {
     let mut told: Vec<Finding> = Vec::new();
     for found in weighed.iter().flat_map(|weighed| &weighed.found) {
         let symbol = policy.symbols().symbol(found.symbol);
-        if let Some(known) = told.iter_mut().find(|finding| finding.symbol == symbol.name) {
+        if let Some(known) = told
+            .iter_mut()
+            .find(|finding| finding.symbol == symbol.name)
+        {
             known.score = known.score.max(found.score);
             continue;
         }

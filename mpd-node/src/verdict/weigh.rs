@@ -40,7 +40,9 @@ pub(super) fn weigh<'f>(policy: &Policy, findings: &'f Findings<'_>, class: &Cla
         weighed.add(policy, hit.symbol, hit.times, &hit.detail);
         if let Some(list) = list(hit) {
             allowed |= list.action == ListAction::Allow;
-            let first = hit.list.filter(|at| list.refuses() && weighed.refusal.is_none_or(|(known, _)| *at < known));
+            let first = hit.list.filter(|at| {
+                list.refuses() && weighed.refusal.is_none_or(|(known, _)| *at < known)
+            });
             if let Some(at) = first {
                 weighed.refusal = Some((at, &hit.detail));
             }
@@ -53,8 +55,15 @@ pub(super) fn weigh<'f>(policy: &Policy, findings: &'f Findings<'_>, class: &Cla
     let mut base = None;
     for expression in policy.expressions() {
         // What asks for the score sees the score of all that does not.
-        let score = if expression.late { *base.get_or_insert(weighed.score) } else { 0.0 };
-        if expression.expression.holds(score, |symbol| weighed.has(symbol)) {
+        let score = if expression.late {
+            *base.get_or_insert(weighed.score)
+        } else {
+            0.0
+        };
+        if expression
+            .expression
+            .holds(score, |symbol| weighed.has(symbol))
+        {
             weighed.add(policy, expression.symbol, 1, "");
         }
     }
@@ -82,12 +91,18 @@ impl<'f> Weighed<'f> {
         self.raise(id);
         let symbol = policy.symbols().symbol(id);
         // What the policy never asked for is no news, but for what could not be looked at.
-        let told = symbol.used || symbol.name.starts_with("LIMIT_") || symbol.name.starts_with("UNSCANNED");
+        let told = symbol.used
+            || symbol.name.starts_with("LIMIT_")
+            || symbol.name.starts_with("UNSCANNED");
         if symbol.is_hidden() || !told {
             return;
         }
         let score = symbol.score * f64::from(times);
         self.score += score;
-        self.found.push(Found { symbol: id, score, detail });
+        self.found.push(Found {
+            symbol: id,
+            score,
+            detail,
+        });
     }
 }

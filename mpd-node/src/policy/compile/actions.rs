@@ -9,7 +9,9 @@ use toml::Spanned;
 
 use super::{Compiler, Source};
 use crate::policy::document::{self, Document, Final, Words, words};
-use crate::policy::parts::{Action, EditTemplate, HeaderName, Level, Override, ReplyTemplate, Thresholds};
+use crate::policy::parts::{
+    Action, EditTemplate, HeaderName, Level, Override, ReplyTemplate, Thresholds,
+};
 use crate::policy::template::Template;
 
 impl Compiler {
@@ -23,13 +25,27 @@ impl Compiler {
         thresholds
     }
 
-    pub(super) fn actions(&mut self, source: &Source, document: &Document, thresholds: &Thresholds) -> Vec<Action> {
+    pub(super) fn actions(
+        &mut self,
+        source: &Source,
+        document: &Document,
+        thresholds: &Thresholds,
+    ) -> Vec<Action> {
         let mut actions: Vec<Action> = Vec::new();
         for (at, written) in document.action.iter().enumerate() {
             let key = format!("action[{at}]");
-            if actions.iter().any(|action| *action.name == **written.name.get_ref()) {
+            if actions
+                .iter()
+                .any(|action| *action.name == **written.name.get_ref())
+            {
                 let problem = format!("there is an action '{}' already", written.name.get_ref());
-                self.error(source, written.name.span(), format!("{key}.name"), problem, "give it another name");
+                self.error(
+                    source,
+                    written.name.span(),
+                    format!("{key}.name"),
+                    problem,
+                    "give it another name",
+                );
             }
             actions.extend(self.action(source, &key, written, thresholds));
         }
@@ -66,12 +82,28 @@ impl Compiler {
             Final::Hold => Disposition::Hold,
         });
         let reply = self.reply(source, key, written.reply.as_ref(), then);
-        if let Some(reason) = written.reason.as_ref().filter(|_| then != Some(Disposition::Hold)) {
+        if let Some(reason) = written
+            .reason
+            .as_ref()
+            .filter(|_| then != Some(Disposition::Hold))
+        {
             let remedy = "take it away, or write do = \"hold\"";
-            self.error(source, reason.span(), format!("{key}.reason"), "a `reason` is for a hold", remedy);
+            self.error(
+                source,
+                reason.span(),
+                format!("{key}.reason"),
+                "a `reason` is for a hold",
+                remedy,
+            );
         }
         let reason = match &written.reason {
-            Some(reason) => self.template(source, &format!("{key}.reason"), &reason.span(), reason.get_ref(), false)?,
+            Some(reason) => self.template(
+                source,
+                &format!("{key}.reason"),
+                &reason.span(),
+                reason.get_ref(),
+                false,
+            )?,
             None => Template::parse("score {score}: {symbols}", false).ok()?,
         };
         let edits = self.edits(source, key, written);
@@ -110,7 +142,13 @@ impl Compiler {
         match level.get_ref() {
             document::Level::Score(score) if score.is_finite() => Some(Level::Score(*score)),
             document::Level::Score(score) => {
-                self.error(source, level.span(), key, format!("{score} is no score"), "write a number");
+                self.error(
+                    source,
+                    level.span(),
+                    key,
+                    format!("{score} is no score"),
+                    "write a number",
+                );
                 None
             }
             document::Level::Name(name) => {
@@ -134,9 +172,17 @@ impl Compiler {
             let remedy = match (nearest(name, known()), thresholds.names.is_empty()) {
                 (Some(near), _) => format!("did you mean {near}?"),
                 (None, true) => format!("add it: [thresholds] {name} = 6.0"),
-                (None, false) => format!("thresholds are {}", known().collect::<Vec<_>>().join(", ")),
+                (None, false) => {
+                    format!("thresholds are {}", known().collect::<Vec<_>>().join(", "))
+                }
             };
-            self.error(source, span, key, format!("there is no threshold '{name}'"), remedy);
+            self.error(
+                source,
+                span,
+                key,
+                format!("there is no threshold '{name}'"),
+                remedy,
+            );
         }
         found
     }
@@ -177,22 +223,40 @@ impl Compiler {
                     }
                 }
             }
-            overrides.push(Override { scope, thresholds: values, without });
+            overrides.push(Override {
+                scope,
+                thresholds: values,
+                without,
+            });
         }
         overrides
     }
 
     /// The names of the headers that only we may have written.
-    pub(super) fn own_headers(&mut self, source: &Source, document: &Document, actions: &[Action]) -> Vec<HeaderName> {
+    pub(super) fn own_headers(
+        &mut self,
+        source: &Source,
+        document: &Document,
+        actions: &[Action],
+    ) -> Vec<HeaderName> {
         let mut names: Vec<HeaderName> = Vec::new();
         for written in &document.own_headers {
-            names.extend(self.header_pattern(source, "own_headers", &written.span(), written.get_ref()));
+            names.extend(self.header_pattern(
+                source,
+                "own_headers",
+                &written.span(),
+                written.get_ref(),
+            ));
         }
         for edit in actions.iter().flat_map(|action| &action.edits) {
-            if let EditTemplate::AddHeader { name, .. } | EditTemplate::InsertHeader { name, .. } = edit
+            if let EditTemplate::AddHeader { name, .. } | EditTemplate::InsertHeader { name, .. } =
+                edit
                 && !names.iter().any(|known| known.matches(name))
             {
-                names.push(HeaderName { name: name.clone(), open: false });
+                names.push(HeaderName {
+                    name: name.clone(),
+                    open: false,
+                });
             }
         }
         names
@@ -230,21 +294,43 @@ impl Compiler {
             Some(Disposition::Tempfail) => 4,
             _ => {
                 let remedy = "take it away, or refuse: reject or tempfail";
-                self.error(source, written.span(), key, "nobody will hear this reply", remedy);
+                self.error(
+                    source,
+                    written.span(),
+                    key,
+                    "nobody will hear this reply",
+                    remedy,
+                );
                 return None;
             }
         };
         let text = written.get_ref().trim();
         let (code, rest) = text.split_once(' ').unwrap_or((text, ""));
-        let code = code.parse::<u16>().ok().filter(|code| code / 100 == class && text.as_bytes()[3..].first() == Some(&b' '));
+        let code = code
+            .parse::<u16>()
+            .ok()
+            .filter(|code| code / 100 == class && text.as_bytes()[3..].first() == Some(&b' '));
         let Some(code) = code else {
-            let remedy = format!("begin it with a code from {class}00 to {class}99, as \"{class}50 {class}.7.1 text\"");
-            self.error(source, written.span(), key, format!("this is no {class}xx reply with a text"), remedy);
+            let remedy = format!(
+                "begin it with a code from {class}00 to {class}99, as \"{class}50 {class}.7.1 text\""
+            );
+            self.error(
+                source,
+                written.span(),
+                key,
+                format!("this is no {class}xx reply with a text"),
+                remedy,
+            );
             return None;
         };
         let (first, after) = rest.trim_start().split_once(' ').unwrap_or((rest, ""));
-        let is_enhanced = first.split('.').count() == 3 && first.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-        let (enhanced, text) = if is_enhanced { (Some(first), after) } else { (None, rest) };
+        let is_enhanced =
+            first.split('.').count() == 3 && first.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        let (enhanced, text) = if is_enhanced {
+            (Some(first), after)
+        } else {
+            (None, rest)
+        };
         // Its fixed parts are checked here; what fields bring is made to fit.
         if let Err(problem) = Reply::new(code.into(), enhanced, "text") {
             let remedy = format!("an enhanced status code is {class}.x.y (RFC 3463)");
@@ -253,17 +339,38 @@ impl Compiler {
         }
         if text.trim().is_empty() {
             let remedy = "add what the sender should know";
-            self.error(source, written.span(), key, "there is no text after the code", remedy);
+            self.error(
+                source,
+                written.span(),
+                key,
+                "there is no text after the code",
+                remedy,
+            );
             return None;
         }
         let text = self.template(source, &key, &written.span(), text.trim(), true)?;
-        Some(ReplyTemplate { code, enhanced: enhanced.map(Into::into), text })
+        Some(ReplyTemplate {
+            code,
+            enhanced: enhanced.map(Into::into),
+            text,
+        })
     }
 
-    fn edits(&mut self, source: &Source, key: &str, written: &document::Action) -> Vec<EditTemplate> {
+    fn edits(
+        &mut self,
+        source: &Source,
+        key: &str,
+        written: &document::Action,
+    ) -> Vec<EditTemplate> {
         let mut edits = Vec::new();
         let all = |value: &Option<Spanned<Words>>| -> Vec<(Range<usize>, String)> {
-            value.as_ref().map(words).unwrap_or_default().into_iter().map(|(span, word)| (span, word.to_owned())).collect()
+            value
+                .as_ref()
+                .map(words)
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(span, word)| (span, word.to_owned()))
+                .collect()
         };
         for (span, field) in all(&written.insert_header) {
             let field = self.field(source, &format!("{key}.insert_header"), &span, &field);
@@ -283,66 +390,144 @@ impl Compiler {
         }
         if let Some(tag) = &written.subject_tag {
             let text = tag.get_ref();
-            if text.trim().is_empty() || text.len() > 200 || !text.bytes().all(|b| matches!(b, b' '..=b'~')) {
+            if text.trim().is_empty()
+                || text.len() > 200
+                || !text.bytes().all(|b| matches!(b, b' '..=b'~'))
+            {
                 let problem = "is not a short text of printable ASCII";
-                let remedy = "write it as \"[SPAM]\"; encode other text as an RFC 2047 encoded word";
-                self.error(source, tag.span(), format!("{key}.subject_tag"), problem, remedy);
+                let remedy =
+                    "write it as \"[SPAM]\"; encode other text as an RFC 2047 encoded word";
+                self.error(
+                    source,
+                    tag.span(),
+                    format!("{key}.subject_tag"),
+                    problem,
+                    remedy,
+                );
             } else {
-                edits.push(EditTemplate::SubjectTag(Bytes::copy_from_slice(text.trim().as_bytes())));
+                edits.push(EditTemplate::SubjectTag(Bytes::copy_from_slice(
+                    text.trim().as_bytes(),
+                )));
             }
         }
         if let Some(sender) = &written.set_sender {
-            let address = self.address(source, &format!("{key}.set_sender"), &sender.span(), sender.get_ref(), true);
+            let address = self.address(
+                source,
+                &format!("{key}.set_sender"),
+                &sender.span(),
+                sender.get_ref(),
+                true,
+            );
             edits.extend(address.map(EditTemplate::SetSender));
         }
         let redirect: Vec<Bytes> = all(&written.redirect)
             .into_iter()
-            .filter_map(|(span, word)| self.address(source, &format!("{key}.redirect"), &span, &word, false))
+            .filter_map(|(span, word)| {
+                self.address(source, &format!("{key}.redirect"), &span, &word, false)
+            })
             .collect();
         if !redirect.is_empty() {
             edits.push(EditTemplate::Redirect(redirect.into()));
         }
         for (span, word) in all(&written.add_recipient) {
-            let address = self.address(source, &format!("{key}.add_recipient"), &span, &word, false);
+            let address =
+                self.address(source, &format!("{key}.add_recipient"), &span, &word, false);
             edits.extend(address.map(EditTemplate::AddRecipient));
         }
         edits
     }
 
     /// `Name: value`.
-    fn field(&mut self, source: &Source, key: &str, span: &Range<usize>, text: &str) -> Option<(Bytes, Template)> {
-        let Some((name, value)) = text.split_once(':').filter(|(name, _)| is_header_name(name)) else {
+    fn field(
+        &mut self,
+        source: &Source,
+        key: &str,
+        span: &Range<usize>,
+        text: &str,
+    ) -> Option<(Bytes, Template)> {
+        let Some((name, value)) = text
+            .split_once(':')
+            .filter(|(name, _)| is_header_name(name))
+        else {
             let remedy = "write it as \"X-Spam-Status: {spam}, score={score}\"";
-            self.error(source, span.clone(), key, format!("'{text}' is no header"), remedy);
+            self.error(
+                source,
+                span.clone(),
+                key,
+                format!("'{text}' is no header"),
+                remedy,
+            );
             return None;
         };
         if value.trim().is_empty() {
-            self.error(source, span.clone(), key, format!("'{name}' has no value"), "add one behind the colon");
+            self.error(
+                source,
+                span.clone(),
+                key,
+                format!("'{name}' has no value"),
+                "add one behind the colon",
+            );
             return None;
         }
         let value = self.template(source, key, span, value.trim(), false)?;
         Some((Bytes::copy_from_slice(name.as_bytes()), value))
     }
 
-    fn header_pattern(&mut self, source: &Source, key: &str, span: &Range<usize>, text: &str) -> Option<HeaderName> {
-        let (name, open) = text.strip_suffix('*').map_or((text, false), |name| (name, true));
+    fn header_pattern(
+        &mut self,
+        source: &Source,
+        key: &str,
+        span: &Range<usize>,
+        text: &str,
+    ) -> Option<HeaderName> {
+        let (name, open) = text
+            .strip_suffix('*')
+            .map_or((text, false), |name| (name, true));
         if !is_header_name(name) {
             let problem = format!("'{text}' is no header name");
-            let remedy = "write a name without its colon, or the beginning of names with * at its end";
+            let remedy =
+                "write a name without its colon, or the beginning of names with * at its end";
             self.error(source, span.clone(), key, problem, remedy);
             return None;
         }
-        Some(HeaderName { name: Bytes::copy_from_slice(name.as_bytes()), open })
+        Some(HeaderName {
+            name: Bytes::copy_from_slice(name.as_bytes()),
+            open,
+        })
     }
 
-    fn address(&mut self, source: &Source, key: &str, span: &Range<usize>, text: &str, null: bool) -> Option<Bytes> {
-        let bare = text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(text);
+    fn address(
+        &mut self,
+        source: &Source,
+        key: &str,
+        span: &Range<usize>,
+        text: &str,
+        null: bool,
+    ) -> Option<Bytes> {
+        let bare = text
+            .strip_prefix('<')
+            .and_then(|rest| rest.strip_suffix('>'))
+            .unwrap_or(text);
         let is_null = null && bare.is_empty();
-        let fits = bare.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'<' | b'>') || b >= 0x80)
-            && bare.rsplit_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
+        let fits = bare
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && !matches!(b, b'<' | b'>') || b >= 0x80)
+            && bare
+                .rsplit_once('@')
+                .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
         if !is_null && !fits {
-            let remedy = if null { "write user@domain, or <> for the null sender" } else { "write user@domain" };
-            self.error(source, span.clone(), key, format!("'{text}' is no address"), remedy);
+            let remedy = if null {
+                "write user@domain, or <> for the null sender"
+            } else {
+                "write user@domain"
+            };
+            self.error(
+                source,
+                span.clone(),
+                key,
+                format!("'{text}' is no address"),
+                remedy,
+            );
             return None;
         }
         Some(Bytes::copy_from_slice(bare.as_bytes()))
@@ -351,5 +536,9 @@ impl Compiler {
 
 /// Whether this can be a header's name (RFC 5322 §2.2).
 pub(super) fn is_header_name(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 128 && name.bytes().all(|b| matches!(b, b'!'..=b'~') && b != b':' && b != b'*')
+    !name.is_empty()
+        && name.len() <= 128
+        && name
+            .bytes()
+            .all(|b| matches!(b, b'!'..=b'~') && b != b':' && b != b'*')
 }

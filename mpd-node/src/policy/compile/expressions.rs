@@ -36,15 +36,30 @@ impl Compiler {
             for (at, written) in unit.document.expression.iter().enumerate() {
                 let key = format!("expression[{at}]");
                 let compiled = self.expression(&unit.source, &format!("{key}.when"), &written.when);
-                let (Some(expression), Some(symbol)) = (compiled, self.symbols.find(written.symbol.get_ref())) else {
+                let (Some(expression), Some(symbol)) =
+                    (compiled, self.symbols.find(written.symbol.get_ref()))
+                else {
                     continue;
                 };
                 if by_symbol.insert(symbol, pending.len()).is_some() {
-                    let problem = format!("'{}' already has an expression", written.symbol.get_ref());
+                    let problem =
+                        format!("'{}' already has an expression", written.symbol.get_ref());
                     let remedy = "join the two with ||, or give this one another name";
-                    self.error(&unit.source, written.symbol.span(), format!("{key}.symbol"), problem, remedy);
+                    self.error(
+                        &unit.source,
+                        written.symbol.span(),
+                        format!("{key}.symbol"),
+                        problem,
+                        remedy,
+                    );
                 }
-                pending.push(Pending { symbol, expression, source: &unit.source, span: written.symbol.span(), key });
+                pending.push(Pending {
+                    symbol,
+                    expression,
+                    source: &unit.source,
+                    span: written.symbol.span(),
+                    key,
+                });
             }
         }
         let order = self.order(&pending, &by_symbol);
@@ -52,13 +67,23 @@ impl Compiler {
         let mut late: HashMap<SymbolId, bool> = HashMap::new();
         let mut ordered = Vec::with_capacity(order.len());
         for at in order {
-            let Some(Pending { symbol, expression, .. }) = slots[at].take() else {
+            let Some(Pending {
+                symbol, expression, ..
+            }) = slots[at].take()
+            else {
                 continue;
             };
             let is_late = expression.uses_score()
-                || expression.symbols().iter().any(|symbol| late.get(symbol).copied().unwrap_or(false));
+                || expression
+                    .symbols()
+                    .iter()
+                    .any(|symbol| late.get(symbol).copied().unwrap_or(false));
             late.insert(symbol, is_late);
-            ordered.push(NamedExpression { symbol, expression, late: is_late });
+            ordered.push(NamedExpression {
+                symbol,
+                expression,
+                late: is_late,
+            });
         }
         // All that the score is made of comes before all that asks for it; the order within is kept.
         ordered.sort_by_key(|expression| expression.late);
@@ -66,11 +91,19 @@ impl Compiler {
     }
 
     /// Compiles one expression; the symbols in it are in use from now on.
-    pub(super) fn expression(&mut self, source: &Source, key: &str, text: &Spanned<String>) -> Option<Expression> {
+    pub(super) fn expression(
+        &mut self,
+        source: &Source,
+        key: &str,
+        text: &Spanned<String>,
+    ) -> Option<Expression> {
         let parsed = {
             let compiler = &*self;
             expression::parse(text.get_ref(), |name| {
-                compiler.symbols.find(name).ok_or_else(|| compiler.unknown_symbol(name))
+                compiler
+                    .symbols
+                    .find(name)
+                    .ok_or_else(|| compiler.unknown_symbol(name))
             })
         };
         match parsed {
@@ -89,7 +122,11 @@ impl Compiler {
     }
 
     /// Depth-first, without recursion: a chain of expressions may be long.
-    fn order(&mut self, pending: &[Pending<'_>], by_symbol: &HashMap<SymbolId, usize>) -> Vec<usize> {
+    fn order(
+        &mut self,
+        pending: &[Pending<'_>],
+        by_symbol: &HashMap<SymbolId, usize>,
+    ) -> Vec<usize> {
         let mut marks = vec![Mark::New; pending.len()];
         let mut order = Vec::with_capacity(pending.len());
         for root in 0..pending.len() {
@@ -128,8 +165,19 @@ impl Compiler {
         let from = path.iter().position(|(at, _)| *at == next).unwrap_or(0);
         let mut names: Vec<String> = path[from..].iter().map(|(at, _)| name(*at)).collect();
         names.push(name(next));
-        let problem = format!("expressions ask for one another in a circle: {}", names.join(" → "));
-        let Pending { source, span, key, .. } = &pending[next];
-        self.error(source, span.clone(), format!("{key}.when"), problem, "take one of them out of the circle");
+        let problem = format!(
+            "expressions ask for one another in a circle: {}",
+            names.join(" → ")
+        );
+        let Pending {
+            source, span, key, ..
+        } = &pending[next];
+        self.error(
+            source,
+            span.clone(),
+            format!("{key}.when"),
+            problem,
+            "take one of them out of the circle",
+        );
     }
 }

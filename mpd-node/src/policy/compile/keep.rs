@@ -16,7 +16,11 @@ pub(super) fn asked_for(text: &str) -> Vec<(Range<usize>, String)> {
 fn in_table(table: &DeTable<'_>, path: &str, found: &mut Vec<(Range<usize>, String)>) {
     for (key, value) in table {
         let name: &str = key.get_ref();
-        let here = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+        let here = if path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{path}.{name}")
+        };
         if name == "keep" && !matches!(value.get_ref(), DeValue::Boolean(false)) {
             found.push((key.span(), here));
             continue;

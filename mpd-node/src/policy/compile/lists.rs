@@ -30,14 +30,27 @@ impl Compiler {
         let mut entries = Entries::new(kind);
         for entry in &list.entries {
             if let Err(bad) = entries.insert(entry.get_ref().trim(), source.line(&entry.span())) {
-                self.error(source, entry.span(), format!("{key}.entries"), bad.problem, bad.remedy);
+                self.error(
+                    source,
+                    entry.span(),
+                    format!("{key}.entries"),
+                    bad.problem,
+                    bad.remedy,
+                );
             }
         }
         let mut file = source.name.clone();
         if let Some(name) = &list.file {
             if !list.entries.is_empty() {
-                let remedy = "move the entries into the file, or make two lists with the same symbol";
-                self.error(source, name.span(), format!("{key}.file"), "a list has `entries` or a `file`, not both", remedy);
+                let remedy =
+                    "move the entries into the file, or make two lists with the same symbol";
+                self.error(
+                    source,
+                    name.span(),
+                    format!("{key}.file"),
+                    "a list has `entries` or a `file`, not both",
+                    remedy,
+                );
             }
             file = name.get_ref().as_str().into();
             self.list_file(source, key, name, &mut entries);
@@ -58,33 +71,64 @@ impl Compiler {
         };
         let reply = self.reply(source, key, list.reply.as_ref(), disposition);
         let reason = match &list.reason {
-            Some(reason) => self.template(source, &format!("{key}.reason"), &reason.span(), reason.get_ref(), false),
+            Some(reason) => self.template(
+                source,
+                &format!("{key}.reason"),
+                &reason.span(),
+                reason.get_ref(),
+                false,
+            ),
             None => Template::parse("Held by policy: {symbols}", false).ok(),
         };
-        Some(List { symbol: symbol?, kinds, entries, action: list.action, stage, reply, reason: reason?, scope, file })
+        Some(List {
+            symbol: symbol?,
+            kinds,
+            entries,
+            action: list.action,
+            stage,
+            reply,
+            reason: reason?,
+            scope,
+            file,
+        })
     }
 
-    fn subjects(&mut self, source: &Source, key: &str, list: &document::List) -> Option<(Box<[Subject]>, Kind)> {
+    fn subjects(
+        &mut self,
+        source: &Source,
+        key: &str,
+        list: &document::List,
+    ) -> Option<(Box<[Subject]>, Kind)> {
         let mut subjects = Vec::new();
         let mut kind = None;
         for (span, word) in words(&list.kinds) {
             let Some((_, subject)) = Subject::ALL.iter().find(|(name, _)| *name == word) else {
                 let names = Subject::ALL.map(|(name, _)| name);
-                let near = nearest(word, names).map(|near| format!("did you mean {near}? ")).unwrap_or_default();
+                let near = nearest(word, names)
+                    .map(|near| format!("did you mean {near}? "))
+                    .unwrap_or_default();
                 let remedy = format!("{near}(one or more of {})", names.join(", "));
-                self.error(source, span, format!("{key}.match"), format!("'{word}' cannot be matched"), remedy);
+                self.error(
+                    source,
+                    span,
+                    format!("{key}.match"),
+                    format!("'{word}' cannot be matched"),
+                    remedy,
+                );
                 return None;
             };
             let own = match subject {
-                Subject::EnvelopeSender | Subject::FromHeader | Subject::SenderHeader | Subject::Recipient => {
-                    Kind::Addresses
-                }
+                Subject::EnvelopeSender
+                | Subject::FromHeader
+                | Subject::SenderHeader
+                | Subject::Recipient => Kind::Addresses,
                 Subject::Peer => Kind::Networks,
                 Subject::Helo | Subject::Ptr => Kind::Hosts,
             };
             if *kind.get_or_insert(own) != own {
                 let remedy = "make two lists: addresses, networks and host names do not mix";
-                let problem = format!("'{word}' has entries of another kind than the one before it");
+                let problem =
+                    format!("'{word}' has entries of another kind than the one before it");
                 self.error(source, span, format!("{key}.match"), problem, remedy);
                 return None;
             }
@@ -92,18 +136,36 @@ impl Compiler {
         }
         let Some(kind) = kind else {
             let remedy = "say what is looked up, as match = \"envelope_sender\"";
-            self.error(source, list.kinds.span(), format!("{key}.match"), "is empty", remedy);
+            self.error(
+                source,
+                list.kinds.span(),
+                format!("{key}.match"),
+                "is empty",
+                remedy,
+            );
             return None;
         };
         Some((subjects.into(), kind))
     }
 
-    fn list_file(&mut self, source: &Source, key: &str, name: &toml::Spanned<String>, entries: &mut Entries) {
+    fn list_file(
+        &mut self,
+        source: &Source,
+        key: &str,
+        name: &toml::Spanned<String>,
+        entries: &mut Entries,
+    ) {
         let text: Arc<str> = match self.files.read(name.get_ref()) {
             Ok(text) => text,
             Err(error) => {
                 let problem = format!("'{}' {}", name.get_ref(), error.problem);
-                self.error(source, name.span(), format!("{key}.file"), problem, error.remedy);
+                self.error(
+                    source,
+                    name.span(),
+                    format!("{key}.file"),
+                    problem,
+                    error.remedy,
+                );
                 return;
             }
         };
@@ -118,7 +180,13 @@ impl Compiler {
                 if self.errors.0.len() > super::MAX_ERRORS {
                     return;
                 }
-                self.errors.push(ConfigError::at_line(&shown, at + 1, None, bad.problem, bad.remedy));
+                self.errors.push(ConfigError::at_line(
+                    &shown,
+                    at + 1,
+                    None,
+                    bad.problem,
+                    bad.remedy,
+                ));
             }
         }
     }
@@ -136,11 +204,21 @@ impl Compiler {
         if !refuses {
             if let Some(stage) = &list.stage {
                 let remedy = "take `stage` away, or add an `action` that refuses";
-                self.error(source, stage.span(), format!("{key}.stage"), "this list refuses nothing", remedy);
+                self.error(
+                    source,
+                    stage.span(),
+                    format!("{key}.stage"),
+                    "this list refuses nothing",
+                    remedy,
+                );
             }
             return None;
         }
-        let mut first = kinds.iter().map(|kind| kind.stage()).min().unwrap_or(Stage::EndOfMessage);
+        let mut first = kinds
+            .iter()
+            .map(|kind| kind.stage())
+            .min()
+            .unwrap_or(Stage::EndOfMessage);
         if scope.recipients().is_some() {
             first = first.max(Stage::Rcpt);
         }
@@ -162,7 +240,13 @@ impl Compiler {
         if stage < first {
             let problem = format!("this is not known at {stage} yet");
             let remedy = format!("write {} or a later stage", first.name().replace('-', "_"));
-            self.error(source, wanted.span(), format!("{key}.stage"), problem, remedy);
+            self.error(
+                source,
+                wanted.span(),
+                format!("{key}.stage"),
+                problem,
+                remedy,
+            );
         }
         Some(stage)
     }

@@ -58,7 +58,9 @@ struct Compiler {
 ///
 /// # Errors
 /// Every mistake in it, at most 50.
-pub(super) fn compile(files: Files) -> Result<(Policy, Vec<PathBuf>), (ConfigErrors, Vec<PathBuf>)> {
+pub(super) fn compile(
+    files: Files,
+) -> Result<(Policy, Vec<PathBuf>), (ConfigErrors, Vec<PathBuf>)> {
     let mut compiler = Compiler {
         files,
         errors: ConfigErrors::default(),
@@ -66,14 +68,20 @@ pub(super) fn compile(files: Files) -> Result<(Policy, Vec<PathBuf>), (ConfigErr
         recipients: RecipientScopes::default(),
     };
     let policy = compiler.policy();
-    let Compiler { files, mut errors, .. } = compiler;
+    let Compiler {
+        files, mut errors, ..
+    } = compiler;
     let paths = files.paths();
     errors.0.truncate(MAX_ERRORS);
     match policy {
         Some(policy) if errors.0.is_empty() => {
             let mut policy = policy;
             policy.revision = files.revision();
-            policy.texts = files.into_read().into_iter().filter(|(name, _)| name.ends_with(".toml")).collect();
+            policy.texts = files
+                .into_read()
+                .into_iter()
+                .filter(|(name, _)| name.ends_with(".toml"))
+                .collect();
             Ok((policy, paths))
         }
         _ => Err((errors, paths)),
@@ -89,7 +97,13 @@ impl Compiler {
             match self.files.read(include.get_ref()) {
                 Err(error) => {
                     let problem = format!("'{}' {}", include.get_ref(), error.problem);
-                    self.error(&main.source, include.span(), "include", problem, error.remedy);
+                    self.error(
+                        &main.source,
+                        include.span(),
+                        "include",
+                        problem,
+                        error.remedy,
+                    );
                 }
                 Ok(_) => {
                     if let Some(part) = self.unit::<RuleFile>(include.get_ref()) {
@@ -98,7 +112,10 @@ impl Compiler {
                 }
             }
         }
-        let Unit { source, mut document } = main;
+        let Unit {
+            source,
+            mut document,
+        } = main;
         let first = RuleFile {
             scores: std::mem::take(&mut document.scores),
             list: std::mem::take(&mut document.list),
@@ -106,7 +123,10 @@ impl Compiler {
             expression: std::mem::take(&mut document.expression),
             attachment: std::mem::take(&mut document.attachment),
         };
-        let first = Unit { source: source.again(), document: first };
+        let first = Unit {
+            source: source.again(),
+            document: first,
+        };
         let units: Vec<Unit<RuleFile>> = std::iter::once(first).chain(parts).collect();
 
         self.define_symbols(&units);
@@ -141,7 +161,11 @@ impl Compiler {
 
     /// Reads and parses one file.
     fn unit<D: serde::de::DeserializeOwned>(&mut self, name: &str) -> Option<Unit<D>> {
-        let text = self.files.read(name).map_err(|error| self.errors.push(error)).ok()?;
+        let text = self
+            .files
+            .read(name)
+            .map_err(|error| self.errors.push(error))
+            .ok()?;
         let source = Source::new(name, self.files.shown(name), text);
         let kept = keep::asked_for(&source.text);
         let refused = !kept.is_empty();
@@ -176,7 +200,14 @@ impl Compiler {
         if self.errors.0.len() > MAX_ERRORS {
             return;
         }
-        self.errors.push(ConfigError::at(&source.shown, &source.text, span, key, problem, remedy));
+        self.errors.push(ConfigError::at(
+            &source.shown,
+            &source.text,
+            span,
+            key,
+            problem,
+            remedy,
+        ));
     }
 
     /// A number that can be a score.
@@ -185,7 +216,13 @@ impl Compiler {
         if value.is_finite() && value.abs() <= 1e6 {
             return value;
         }
-        self.error(source, number.span(), key, format!("{value} is no score"), "write a number from -1000000 to 1000000");
+        self.error(
+            source,
+            number.span(),
+            key,
+            format!("{value} is no score"),
+            "write a number from -1000000 to 1000000",
+        );
         0.0
     }
 
@@ -193,7 +230,13 @@ impl Compiler {
         let mut set = NetworkSet::default();
         for entry in &document.trusted_networks {
             if let Err(bad) = set.insert(entry.get_ref(), source.line(&entry.span())) {
-                self.error(source, entry.span(), "trusted_networks", bad.problem, bad.remedy);
+                self.error(
+                    source,
+                    entry.span(),
+                    "trusted_networks",
+                    bad.problem,
+                    bad.remedy,
+                );
             }
         }
         set.finish();
@@ -241,9 +284,18 @@ impl Compiler {
             (&table.archive_entries, "archive_entries", 1_000_000),
         ];
         for (value, name, most) in most {
-            if let Some(value) = value.as_ref().filter(|value| *value.get_ref() > most || *value.get_ref() == 0) {
+            if let Some(value) = value
+                .as_ref()
+                .filter(|value| *value.get_ref() > most || *value.get_ref() == 0)
+            {
                 let problem = format!("{} is not from 1 to {most}", value.get_ref());
-                self.error(source, value.span(), format!("limits.{name}"), problem, "choose a number in that range");
+                self.error(
+                    source,
+                    value.span(),
+                    format!("limits.{name}"),
+                    problem,
+                    "choose a number in that range",
+                );
             }
         }
         limits
@@ -252,12 +304,24 @@ impl Compiler {
 
 impl Source {
     fn new(name: &str, shown: PathBuf, text: Arc<str>) -> Self {
-        let lines = std::iter::once(0).chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1)).collect();
-        Self { name: name.into(), shown, text, lines }
+        let lines = std::iter::once(0)
+            .chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1))
+            .collect();
+        Self {
+            name: name.into(),
+            shown,
+            text,
+            lines,
+        }
     }
 
     fn again(&self) -> Self {
-        Self { name: self.name.clone(), shown: self.shown.clone(), text: self.text.clone(), lines: self.lines.clone() }
+        Self {
+            name: self.name.clone(),
+            shown: self.shown.clone(),
+            text: self.text.clone(),
+            lines: self.lines.clone(),
+        }
     }
 
     /// The line of a place, from 1.
@@ -266,6 +330,9 @@ impl Source {
     }
 
     fn policy_line(&self, span: &Range<usize>) -> PolicyLine {
-        PolicyLine { file: self.name.clone(), line: self.line(span) }
+        PolicyLine {
+            file: self.name.clone(),
+            line: self.line(span),
+        }
     }
 }

@@ -37,10 +37,21 @@ impl Compiler {
                     continue;
                 };
                 rules.push(compiled);
-                self.rule_patterns(&unit.source, &key, rule, number, &place, &mut headers, &mut targets);
+                self.rule_patterns(
+                    &unit.source,
+                    &key,
+                    rule,
+                    number,
+                    &place,
+                    &mut headers,
+                    &mut targets,
+                );
             }
         }
-        let mut patterns = Patterns { rules, ..Patterns::default() };
+        let mut patterns = Patterns {
+            rules,
+            ..Patterns::default()
+        };
         for (name, builder) in headers {
             let Some(set) = self.header_patterns(builder) else {
                 continue;
@@ -71,12 +82,17 @@ impl Compiler {
                 }
             },
         };
-        Some(HeaderPatterns { decoded: finish(builder.decoded)?, raw: finish(builder.raw)?, present: builder.present })
+        Some(HeaderPatterns {
+            decoded: finish(builder.decoded)?,
+            raw: finish(builder.raw)?,
+            present: builder.present,
+        })
     }
 
     fn too_much(&mut self, problem: String, remedy: &str) {
         let file = self.files.shown(crate::policy::files::MAIN);
-        self.errors.push(ConfigError::in_file(&file, problem, remedy));
+        self.errors
+            .push(ConfigError::in_file(&file, problem, remedy));
     }
 
     fn rule(&mut self, source: &Source, key: &str, rule: &document::Rule) -> Option<(Place, Rule)> {
@@ -85,29 +101,68 @@ impl Compiler {
             (None, Some(target)) => Place::Target(*target.get_ref()),
             (Some(_), Some(target)) => {
                 let problem = "a rule looks at a `header` or at a `target`, not at both";
-                self.error(source, target.span(), format!("{key}.target"), problem, "make two rules with the same symbol");
+                self.error(
+                    source,
+                    target.span(),
+                    format!("{key}.target"),
+                    problem,
+                    "make two rules with the same symbol",
+                );
                 return None;
             }
             (None, None) => {
                 let remedy = "add header = \"Subject\" or target = \"body\"";
-                self.error(source, rule.symbol.span(), format!("{key}.header"), "does not say what to look at", remedy);
+                self.error(
+                    source,
+                    rule.symbol.span(),
+                    format!("{key}.header"),
+                    "does not say what to look at",
+                    remedy,
+                );
                 return None;
             }
         };
         if rule.raw && matches!(place, Place::Target(_)) {
             let remedy = "take `raw` away, or choose target = \"raw_body\" or \"headers\"";
-            self.error(source, rule.symbol.span(), format!("{key}.raw"), "`raw` is for headers", remedy);
+            self.error(
+                source,
+                rule.symbol.span(),
+                format!("{key}.raw"),
+                "`raw` is for headers",
+                remedy,
+            );
         }
-        for (value, name) in [(&rule.count_at_least, "count_at_least"), (&rule.max_hits, "max_hits")] {
-            if let Some(value) = value.as_ref().filter(|value| !(1..=1000).contains(value.get_ref())) {
+        for (value, name) in [
+            (&rule.count_at_least, "count_at_least"),
+            (&rule.max_hits, "max_hits"),
+        ] {
+            if let Some(value) = value
+                .as_ref()
+                .filter(|value| !(1..=1000).contains(value.get_ref()))
+            {
                 let problem = format!("{} is not from 1 to 1000", value.get_ref());
-                self.error(source, value.span(), format!("{key}.{name}"), problem, "choose a number in that range");
+                self.error(
+                    source,
+                    value.span(),
+                    format!("{key}.{name}"),
+                    problem,
+                    "choose a number in that range",
+                );
             }
         }
-        let scope = self.scope(source, key, rule.client.as_ref(), rule.direction.as_ref(), None);
+        let scope = self.scope(
+            source,
+            key,
+            rule.client.as_ref(),
+            rule.direction.as_ref(),
+            None,
+        );
         let compiled = Rule {
             symbol: self.symbols.find(rule.symbol.get_ref())?,
-            count_at_least: rule.count_at_least.as_ref().map_or(1, |count| *count.get_ref()),
+            count_at_least: rule
+                .count_at_least
+                .as_ref()
+                .map_or(1, |count| *count.get_ref()),
             max_hits: rule.max_hits.as_ref().map_or(1, |hits| *hits.get_ref()),
             scope,
         };
@@ -148,7 +203,11 @@ impl Compiler {
             Place::Headers(_) => rule.raw,
             Place::Target(target) => !matches!(
                 target,
-                Target::Body | Target::Source | Target::Uri | Target::UriHost | Target::AttachmentName
+                Target::Body
+                    | Target::Source
+                    | Target::Uri
+                    | Target::UriHost
+                    | Target::AttachmentName
             ),
         };
         let flags = Flags {
@@ -165,16 +224,24 @@ impl Compiler {
             match place {
                 Place::Headers(names) => {
                     for header in names {
-                        let Some(compiled) = self.pattern(source, &format!("{key}.{name}"), pattern, flags) else {
+                        let Some(compiled) =
+                            self.pattern(source, &format!("{key}.{name}"), pattern, flags)
+                        else {
                             break;
                         };
                         let builder = headers.entry(header.clone()).or_default();
-                        let set = if rule.raw { &mut builder.raw } else { &mut builder.decoded };
+                        let set = if rule.raw {
+                            &mut builder.raw
+                        } else {
+                            &mut builder.decoded
+                        };
                         set.push(compiled, number);
                     }
                 }
                 Place::Target(target) => {
-                    if let Some(compiled) = self.pattern(source, &format!("{key}.{name}"), pattern, flags) {
+                    if let Some(compiled) =
+                        self.pattern(source, &format!("{key}.{name}"), pattern, flags)
+                    {
                         targets.entry(*target).or_default().push(compiled, number);
                     }
                 }
@@ -186,12 +253,22 @@ impl Compiler {
         match place {
             Place::Headers(names) => {
                 for header in names {
-                    headers.entry(header.clone()).or_default().present.push(number);
+                    headers
+                        .entry(header.clone())
+                        .or_default()
+                        .present
+                        .push(number);
                 }
             }
             Place::Target(_) => {
                 let remedy = "add pattern = '…'";
-                self.error(source, rule.symbol.span(), format!("{key}.pattern"), "is missing", remedy);
+                self.error(
+                    source,
+                    rule.symbol.span(),
+                    format!("{key}.pattern"),
+                    "is missing",
+                    remedy,
+                );
             }
         }
     }
@@ -215,7 +292,11 @@ impl Compiler {
 }
 
 /// Where in the file a place in a text is, if the text is there as it is; else where the text begins.
-pub(super) fn place_in(source: &Source, text: &toml::Spanned<String>, at: Option<usize>) -> Range<usize> {
+pub(super) fn place_in(
+    source: &Source,
+    text: &toml::Spanned<String>,
+    at: Option<usize>,
+) -> Range<usize> {
     let span = text.span();
     let written = source.text.get(span.clone()).unwrap_or_default();
     match at.and_then(|at| Some(span.start + written.find(text.get_ref().as_str())? + at)) {

@@ -22,7 +22,13 @@ impl Compiler {
                 Ok(name) => clients.push(name),
                 Err(problem) => {
                     let remedy = "write a client's name as the gateway's configuration has it";
-                    self.error(source, span, format!("{key}.client"), problem.to_string(), remedy);
+                    self.error(
+                        source,
+                        span,
+                        format!("{key}.client"),
+                        problem.to_string(),
+                        remedy,
+                    );
                 }
             }
         }
@@ -32,18 +38,38 @@ impl Compiler {
                 Ok(direction) => directions.push(direction),
                 Err(_) => {
                     let problem = format!("'{word}' is not a direction");
-                    self.error(source, span, format!("{key}.direction"), problem, "write inbound, outbound or local");
+                    self.error(
+                        source,
+                        span,
+                        format!("{key}.direction"),
+                        problem,
+                        "write inbound, outbound or local",
+                    );
                 }
             }
         }
         let recipients = recipient_domain.and_then(|value| self.recipients(source, key, value));
-        for (value, name) in [(client, "client"), (direction, "direction"), (recipient_domain, "recipient_domain")] {
+        for (value, name) in [
+            (client, "client"),
+            (direction, "direction"),
+            (recipient_domain, "recipient_domain"),
+        ] {
             if let Some(value) = value.filter(|value| words(value).is_empty()) {
                 let remedy = "leave it out to mean all, or name some";
-                self.error(source, value.span(), format!("{key}.{name}"), "is empty, and so never holds", remedy);
+                self.error(
+                    source,
+                    value.span(),
+                    format!("{key}.{name}"),
+                    "is empty, and so never holds",
+                    remedy,
+                );
             }
         }
-        Scope { clients: clients.into(), directions: directions.into(), recipients }
+        Scope {
+            clients: clients.into(),
+            directions: directions.into(),
+            recipients,
+        }
     }
 
     fn recipients(&mut self, source: &Source, key: &str, value: &Spanned<Words>) -> Option<u16> {
@@ -58,7 +84,13 @@ impl Compiler {
                 let (span, word) = &entries[at];
                 let problem = format!("'{word}' is no domain");
                 let remedy = "write a domain, or .domain for all below it";
-                self.error(source, span.clone(), format!("{key}.recipient_domain"), problem, remedy);
+                self.error(
+                    source,
+                    span.clone(),
+                    format!("{key}.recipient_domain"),
+                    problem,
+                    remedy,
+                );
                 None
             }
         }

@@ -60,7 +60,10 @@ pub(crate) fn parse(
             Token::Close => "this ')' closes nothing".to_owned(),
             _ => format!("an operator is missing before '{}'", parser.word()),
         };
-        return Err(parser.error(problem, "write &&, ||, a comparison or an arithmetic sign between two operands"));
+        return Err(parser.error(
+            problem,
+            "write &&, ||, a comparison or an arithmetic sign between two operands",
+        ));
     }
     let mut symbols = parser.symbols;
     symbols.sort_unstable();
@@ -153,7 +156,10 @@ impl<'t, F: FnMut(&str) -> Result<SymbolId, (String, String)>> Parser<'t, F> {
                 ));
             }
             Token::Close | Token::Operator(_) => {
-                let problem = format!("'{}' stands where a symbol or a number should be", self.word());
+                let problem = format!(
+                    "'{}' stands where a symbol or a number should be",
+                    self.word()
+                );
                 return Err(self.error(problem, "add what is missing before it"));
             }
         }
@@ -213,9 +219,14 @@ impl<'t, F: FnMut(&str) -> Result<SymbolId, (String, String)>> Parser<'t, F> {
                         '&' => "write && for 'and'",
                         '|' => "write || for 'or'",
                         '=' => "write == to compare",
-                        _ => "symbols, numbers, score, ( ) ! && || == != < <= > >= + - * / are known",
+                        _ => {
+                            "symbols, numbers, score, ( ) ! && || == != < <= > >= + - * / are known"
+                        }
                     };
-                    return Err(self.error(format!("'{}' has no meaning here", c.escape_default()), remedy));
+                    return Err(self.error(
+                        format!("'{}' has no meaning here", c.escape_default()),
+                        remedy,
+                    ));
                 }
             },
         };
@@ -229,7 +240,11 @@ impl<'t, F: FnMut(&str) -> Result<SymbolId, (String, String)>> Parser<'t, F> {
     }
 
     fn error(&self, problem: String, remedy: &str) -> SyntaxError {
-        SyntaxError { at: self.at.clone(), problem, remedy: remedy.to_owned() }
+        SyntaxError {
+            at: self.at.clone(),
+            problem,
+            remedy: remedy.to_owned(),
+        }
     }
 }
 
@@ -251,7 +266,10 @@ fn sign(rest: &str) -> Option<(Token, usize)> {
         ("(", Token::Open),
         (")", Token::Close),
     ];
-    SIGNS.iter().find(|(sign, _)| rest.starts_with(sign)).map(|(sign, token)| (*token, sign.len()))
+    SIGNS
+        .iter()
+        .find(|(sign, _)| rest.starts_with(sign))
+        .map(|(sign, token)| (*token, sign.len()))
 }
 
 fn strength(operator: Operator) -> u8 {

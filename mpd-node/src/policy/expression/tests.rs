@@ -11,7 +11,12 @@ fn eval(text: &str, score: f64) -> Result<f64, SyntaxError> {
         symbols.define(name);
     }
     let expression = parse(text, |name| {
-        symbols.find(name).ok_or_else(|| (format!("there is no symbol '{name}'"), "define it".to_owned()))
+        symbols.find(name).ok_or_else(|| {
+            (
+                format!("there is no symbol '{name}'"),
+                "define it".to_owned(),
+            )
+        })
     })?;
     Ok(expression.value(score, |id| raised.contains(&id)))
 }
@@ -69,7 +74,12 @@ fn what_is_no_expression_says_where_and_what_to_do() {
 
 #[test]
 fn depth_and_length_are_bounded() {
-    for text in ["(".repeat(10_000), "!".repeat(10_000), "A+".repeat(100_000), "A+(".repeat(1000)] {
+    for text in [
+        "(".repeat(10_000),
+        "!".repeat(10_000),
+        "A+".repeat(100_000),
+        "A+(".repeat(1000),
+    ] {
         assert!(eval(&text, 0.0).is_err());
     }
     let long = vec!["A"; 3000].join(" + ");
@@ -86,8 +96,12 @@ fn expression() -> impl Strategy<Value = (String, f64)> {
     ];
     leaf.prop_recursive(5, 40, 2, |inner| {
         prop_oneof![
-            inner.clone().prop_map(|(text, value)| (format!("!({text})"), truth(value == 0.0))),
-            inner.clone().prop_map(|(text, value)| (format!("-({text})"), -value)),
+            inner
+                .clone()
+                .prop_map(|(text, value)| (format!("!({text})"), truth(value == 0.0))),
+            inner
+                .clone()
+                .prop_map(|(text, value)| (format!("-({text})"), -value)),
             (inner.clone(), 0..OPERATORS.len(), inner).prop_map(|((a, x), at, (b, y))| {
                 let (sign, apply) = OPERATORS[at];
                 (format!("({a}) {sign} ({b})"), apply(x, y))

@@ -28,9 +28,10 @@ impl AddressSet {
             problem: format!("'{entry}' {problem}"),
             remedy: "write user@domain, a domain, .domain for all below it, *@domain, user@*, a wildcard, or <>",
         };
-        let entry = entry.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).map_or(entry, |inner| {
-            if inner.is_empty() { "<>" } else { inner }
-        });
+        let entry = entry
+            .strip_prefix('<')
+            .and_then(|rest| rest.strip_suffix('>'))
+            .map_or(entry, |inner| if inner.is_empty() { "<>" } else { inner });
         match entry {
             "<>" => {
                 self.null.get_or_insert(line);
@@ -43,16 +44,25 @@ impl AddressSet {
             _ => {}
         }
         let Some((local, domain)) = entry.rsplit_once('@') else {
-            return self.domains.insert(entry, line).map_err(|_| bad("is neither an address nor a domain"));
+            return self
+                .domains
+                .insert(entry, line)
+                .map_err(|_| bad("is neither an address nor a domain"));
         };
         if domain.is_empty() || local.is_empty() {
             return Err(bad("has nothing on one side of the @"));
         }
         let whole = key(entry).ok_or_else(|| bad("is no address"))?;
         if local == "*" {
-            return self.domains.insert(domain, line).map_err(|_| bad("has no domain after the @"));
+            return self
+                .domains
+                .insert(domain, line)
+                .map_err(|_| bad("has no domain after the @"));
         }
-        match (glob::is_glob(local), glob::is_glob(domain) || domain.starts_with('.')) {
+        match (
+            glob::is_glob(local),
+            glob::is_glob(domain) || domain.starts_with('.'),
+        ) {
             (false, false) => {
                 self.exact.entry(whole).or_insert(line);
             }
@@ -61,15 +71,21 @@ impl AddressSet {
                 self.locals.entry(local).or_insert(line);
             }
             (true, false) => {
-                let (local, domain) = key(local).zip(key(domain)).ok_or_else(|| bad("is no address"))?;
+                let (local, domain) = key(local)
+                    .zip(key(domain))
+                    .ok_or_else(|| bad("is no address"))?;
                 self.under.entry(domain).or_default().push((local, line));
             }
             (_, true) if self.free.len() >= MAX_FREE_GLOBS => {
-                return Err(bad("is one wildcard too many of those with a wildcard in the domain (at most 1000)"));
+                return Err(bad(
+                    "is one wildcard too many of those with a wildcard in the domain (at most 1000)",
+                ));
             }
             (_, true) => {
                 let whole = match domain.strip_prefix('.') {
-                    Some(below) => key(&format!("{local}@*.{below}")).ok_or_else(|| bad("is no address"))?,
+                    Some(below) => {
+                        key(&format!("{local}@*.{below}")).ok_or_else(|| bad("is no address"))?
+                    }
                     None => whole,
                 };
                 self.free.push((whole, line));
@@ -108,8 +124,13 @@ impl AddressSet {
         }
         let globs = self.under.get(domain).map_or(&[][..], Vec::as_slice);
         let find = |globs: &[(Box<[u8]>, u32)], text: &[u8]| {
-            globs.iter().find(|(pattern, _)| glob::matches(pattern, text)).map(|(_, line)| *line)
+            globs
+                .iter()
+                .find(|(pattern, _)| glob::matches(pattern, text))
+                .map(|(_, line)| *line)
         };
-        find(globs, local).or_else(|| find(&self.free, address)).or(self.any)
+        find(globs, local)
+            .or_else(|| find(&self.free, address))
+            .or(self.any)
     }
 }

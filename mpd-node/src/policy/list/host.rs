@@ -26,7 +26,10 @@ impl HostSet {
             problem: format!("'{entry}' {problem}"),
             remedy: "write a host name, .domain for all names below a domain, or a wildcard such as dyn-*.example",
         };
-        let name = entry.strip_suffix('.').filter(|name| !name.is_empty()).unwrap_or(entry);
+        let name = entry
+            .strip_suffix('.')
+            .filter(|name| !name.is_empty())
+            .unwrap_or(entry);
         if name == "*" {
             self.any.get_or_insert(line);
             return Ok(());
@@ -36,21 +39,33 @@ impl HostSet {
         }
         let suffix = name.strip_prefix("*.").or_else(|| name.strip_prefix('.'));
         if let Some(suffix) = suffix.filter(|suffix| !glob::is_glob(suffix)) {
-            let suffix = key(suffix).filter(|suffix| suffix[0] != b'.').ok_or_else(|| bad("is no domain"))?;
+            let suffix = key(suffix)
+                .filter(|suffix| suffix[0] != b'.')
+                .ok_or_else(|| bad("is no domain"))?;
             self.suffix.entry(suffix).or_insert(line);
             return Ok(());
         }
-        let whole = key(name).ok_or_else(|| bad("is no host name"))?;
         if !glob::is_glob(name) {
-            self.exact.entry(whole).or_insert(line);
+            self.exact
+                .entry(key(name).ok_or_else(|| bad("is no host name"))?)
+                .or_insert(line);
             return Ok(());
         }
+        let below = name.strip_prefix('.').map(|rest| format!("*.{rest}"));
+        let name = below.as_deref().unwrap_or(name);
+        let whole = key(name).ok_or_else(|| bad("is no host name"))?;
         // The longest fixed domain after the last wildcard.
         let after = name.rfind(['*', '?']).map_or(0, |at| at + 1);
-        match name[after..].find('.').map(|dot| &name[after + dot + 1..]).and_then(key) {
+        match name[after..]
+            .find('.')
+            .map(|dot| &name[after + dot + 1..])
+            .and_then(key)
+        {
             Some(domain) => self.under.entry(domain).or_default().push((whole, line)),
             None if self.free.len() >= MAX_FREE_GLOBS => {
-                return Err(bad("is one wildcard too many without a fixed domain at its end (at most 1000)"));
+                return Err(bad(
+                    "is one wildcard too many without a fixed domain at its end (at most 1000)",
+                ));
             }
             None => self.free.push((whole, line)),
         }
@@ -67,7 +82,10 @@ impl HostSet {
 
     /// The line of the entry that a host name, in lower case, fits.
     pub(crate) fn find(&self, name: &[u8]) -> Option<u32> {
-        let name = name.strip_suffix(b".").filter(|name| !name.is_empty()).unwrap_or(name);
+        let name = name
+            .strip_suffix(b".")
+            .filter(|name| !name.is_empty())
+            .unwrap_or(name);
         if name.is_empty() {
             return None;
         }
@@ -91,5 +109,8 @@ impl HostSet {
 }
 
 fn first(globs: &[(Box<[u8]>, u32)], text: &[u8]) -> Option<u32> {
-    globs.iter().find(|(pattern, _)| glob::matches(pattern, text)).map(|(_, line)| *line)
+    globs
+        .iter()
+        .find(|(pattern, _)| glob::matches(pattern, text))
+        .map(|(_, line)| *line)
 }

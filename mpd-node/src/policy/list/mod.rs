@@ -98,6 +98,8 @@ impl Entries {
 
 /// `text` in lower case as a key; `None` for what cannot be one.
 fn key(text: &str) -> Option<Box<[u8]>> {
-    let fits = !text.is_empty() && text.len() <= 512 && !text.bytes().any(|b| b.is_ascii_control() || b == b' ');
+    let fits = !text.is_empty()
+        && text.len() <= 512
+        && !text.bytes().any(|b| b.is_ascii_control() || b == b' ');
     fits.then(|| text.to_ascii_lowercase().into_bytes().into_boxed_slice())
 }

@@ -30,7 +30,10 @@ impl NetworkSet {
         };
         let network = match entry.parse::<IpNet>() {
             Ok(network) if network.trunc() != network => {
-                return Err(bad(&format!("has bits set behind its prefix; the network is {}", network.trunc())));
+                return Err(bad(&format!(
+                    "has bits set behind its prefix; the network is {}",
+                    network.trunc()
+                )));
             }
             Ok(network) => network,
             Err(_) => match entry.parse::<IpAddr>() {
@@ -39,8 +42,14 @@ impl NetworkSet {
             },
         };
         match network {
-            IpNet::V4(net) => self.v4.0.push((net.network().into(), net.broadcast().into(), line)),
-            IpNet::V6(net) => self.v6.0.push((net.network().into(), net.broadcast().into(), line)),
+            IpNet::V4(net) => self
+                .v4
+                .0
+                .push((net.network().into(), net.broadcast().into(), line)),
+            IpNet::V6(net) => self
+                .v6
+                .0
+                .push((net.network().into(), net.broadcast().into(), line)),
         }
         Ok(())
     }
@@ -72,7 +81,8 @@ impl NetworkSet {
 impl<T: Ord + Copy> Ranges<T> {
     /// Networks are nested or apart, so dropping those within another leaves them disjoint.
     fn finish(&mut self) {
-        self.0.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)).then(a.2.cmp(&b.2)));
+        self.0
+            .sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)).then(a.2.cmp(&b.2)));
         let mut end: Option<T> = None;
         self.0.retain(|(_, last, _)| {
             let inside = end.is_some_and(|end| *last <= end);
@@ -85,7 +95,10 @@ impl<T: Ord + Copy> Ranges<T> {
     }
 
     fn find(&self, ip: T) -> Option<u32> {
-        let at = self.0.partition_point(|(first, _, _)| *first <= ip).checked_sub(1)?;
+        let at = self
+            .0
+            .partition_point(|(first, _, _)| *first <= ip)
+            .checked_sub(1)?;
         let (_, last, line) = self.0[at];
         (ip <= last).then_some(line)
     }

@@ -63,7 +63,15 @@ fn addresses() {
 fn hosts() {
     let list = set(
         Kind::Hosts,
-        &["mail.example", ".dyn.example", "*.pool.example", "dsl-*.isp.example", "*cable*", "[192.0.2.1]", "dot.example."],
+        &[
+            "mail.example",
+            ".dyn.example",
+            "*.pool.example",
+            "dsl-*.isp.example",
+            "*cable*",
+            "[192.0.2.1]",
+            "dot.example.",
+        ],
     );
     for (host, line) in [
         ("mail.example", Some(1)),
@@ -85,7 +93,16 @@ fn hosts() {
 
 #[test]
 fn networks() {
-    let list = set(Kind::Networks, &["192.0.2.0/24", "192.0.2.7", "10.0.0.0/8", "2001:db8::/32", "::ffff:203.0.113.9"]);
+    let list = set(
+        Kind::Networks,
+        &[
+            "192.0.2.0/24",
+            "192.0.2.7",
+            "10.0.0.0/8",
+            "2001:db8::/32",
+            "::ffff:203.0.113.9",
+        ],
+    );
     for (ip, line) in [
         ("192.0.2.0", Some(1)),
         ("192.0.2.255", Some(1)),
@@ -105,12 +122,28 @@ fn networks() {
 #[test]
 fn what_is_no_entry_says_so() {
     for (kind, entry, problem) in [
-        (Kind::Networks, "192.0.2.1/24", "has bits set behind its prefix; the network is 192.0.2.0/24"),
-        (Kind::Networks, "host.example", "is neither an IP address nor a network"),
-        (Kind::Addresses, "@domain.example", "has nothing on one side of the @"),
+        (
+            Kind::Networks,
+            "192.0.2.1/24",
+            "has bits set behind its prefix; the network is 192.0.2.0/24",
+        ),
+        (
+            Kind::Networks,
+            "host.example",
+            "is neither an IP address nor a network",
+        ),
+        (
+            Kind::Addresses,
+            "@domain.example",
+            "has nothing on one side of the @",
+        ),
         (Kind::Addresses, "user@", "has nothing on one side of the @"),
         (Kind::Addresses, "two words@x.example", "is no address"),
-        (Kind::Hosts, "user@host.example", "is an address, not a host name"),
+        (
+            Kind::Hosts,
+            "user@host.example",
+            "is an address, not a host name",
+        ),
         (Kind::Hosts, "..example", "is no domain"),
     ] {
         let error = Entries::new(kind).insert(entry, 1).unwrap_err();
@@ -125,15 +158,26 @@ fn half_a_million_entries_are_no_burden() {
     let mut networks = Entries::new(Kind::Networks);
     let begun = Instant::now();
     for n in 0..500_000u32 {
-        addresses.insert(&format!("user{n}@domain{}.example", n % 1000), n + 1).unwrap();
-        networks.insert(&IpAddr::from((n * 7919).to_be_bytes()).to_string(), n + 1).unwrap();
+        addresses
+            .insert(&format!("user{n}@domain{}.example", n % 1000), n + 1)
+            .unwrap();
+        networks
+            .insert(&IpAddr::from((n * 7919).to_be_bytes()).to_string(), n + 1)
+            .unwrap();
     }
     networks.finish();
     println!("compiled in {:?}", begun.elapsed());
     let begun = Instant::now();
     for n in (0..500_000u32).step_by(5) {
-        assert_eq!(addresses.find(format!("user{n}@domain{}.example", n % 1000).as_bytes()), Some(n + 1));
-        assert!(networks.find_ip(IpAddr::from((n * 7919).to_be_bytes())).is_some());
+        assert_eq!(
+            addresses.find(format!("user{n}@domain{}.example", n % 1000).as_bytes()),
+            Some(n + 1)
+        );
+        assert!(
+            networks
+                .find_ip(IpAddr::from((n * 7919).to_be_bytes()))
+                .is_some()
+        );
     }
     println!("200,000 lookups in {:?}", begun.elapsed());
     assert_eq!(addresses.find(b"user500000@domain0.example"), None);

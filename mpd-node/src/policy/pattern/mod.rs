@@ -9,6 +9,7 @@ mod set;
 
 pub(crate) use set::{Compiled, PatternSet, SetBuilder};
 
+use regex_automata::MatchKind;
 use regex_automata::meta::Regex;
 use regex_automata::util::syntax;
 use regex_syntax::hir::Hir;
@@ -81,11 +82,16 @@ fn parse(pattern: &str, flags: Flags) -> Result<Hir, BadPattern> {
     })
 }
 
-/// Compiles patterns that were parsed, as one program.
+/// Compiles patterns that were parsed, as one program that can tell all that match.
 fn build(hirs: &[Hir]) -> Result<Regex, BadPattern> {
     Regex::builder()
         .configure(
             Regex::config()
+                .match_kind(if hirs.len() > 1 {
+                    MatchKind::All
+                } else {
+                    MatchKind::LeftmostFirst
+                })
                 .nfa_size_limit(Some(MAX_PROGRAM.saturating_mul(hirs.len().max(1))))
                 .hybrid_cache_capacity(1 << 20)
                 .utf8_empty(false),

@@ -10,6 +10,9 @@ use super::{BadPattern, Flags, build, literal, parse};
 /// Fewer patterns than this are run one by one.
 const PREFILTER_FROM: usize = 3;
 
+/// What matches all of these matches every text: it has no part that is required.
+const EVERYTHING: [&str; 4] = ["", "@", "\u{1}", "a 0\nb"];
+
 /// A pattern that was read, not yet in a set.
 #[derive(Debug)]
 pub(crate) struct Compiled {
@@ -46,14 +49,18 @@ impl Compiled {
     pub(crate) fn new(pattern: &str, flags: Flags) -> Result<Self, BadPattern> {
         let hir = parse(pattern, flags)?;
         let regex = build(std::slice::from_ref(&hir))?;
-        if regex.is_match(b"") {
+        if EVERYTHING.iter().all(|text| regex.is_match(text)) {
             return Err(BadPattern {
                 at: None,
-                problem: "the pattern matches the empty text, and so every text".to_owned(),
+                problem: "the pattern matches every text".to_owned(),
                 remedy: "make some part of it required: + for *, or no '?'",
             });
         }
-        Ok(Self { literals: literal::required(&hir), hir, regex })
+        Ok(Self {
+            literals: literal::required(&hir),
+            hir,
+            regex,
+        })
     }
 }
 
@@ -71,7 +78,8 @@ impl SetBuilder {
     /// The set, ready to use.
     pub(crate) fn finish(self) -> Result<PatternSet, BadPattern> {
         let few = self.patterns.len() < PREFILTER_FROM;
-        let mut by_literal: std::collections::BTreeMap<Vec<u8>, Vec<u32>> = std::collections::BTreeMap::new();
+        let mut by_literal: std::collections::BTreeMap<Vec<u8>, Vec<u32>> =
+            std::collections::BTreeMap::new();
         let mut always = Vec::new();
         for (at, (pattern, _)) in self.patterns.iter().enumerate() {
             let at = at as u32;
@@ -87,17 +95,32 @@ impl SetBuilder {
                 None => always.push(at),
             }
         }
+        if !by_literal.is_empty() {
+            let mut filtered: Vec<u32> = by_literal.values().flatten().copied().collect();
+            filtered.sort_unstable();
+            filtered.dedup();
+            for letter in literal::THIRD_CASES {
+                by_literal.insert(letter.as_bytes().to_vec(), filtered.clone());
+            }
+        }
         let prefilter = match by_literal.is_empty() {
             true => None,
             false => Some(Prefilter::new(by_literal)?),
         };
-        let hirs: Vec<Hir> = always.iter().map(|at| self.patterns[*at as usize].0.hir.clone()).collect();
+        let hirs: Vec<Hir> = always
+            .iter()
+            .map(|at| self.patterns[*at as usize].0.hir.clone())
+            .collect();
         let always = match hirs.is_empty() {
             true => None,
             false => Some((build(&hirs)?, always.into())),
         };
         Ok(PatternSet {
-            patterns: self.patterns.into_iter().map(|(pattern, rule)| (pattern.regex, rule)).collect(),
+            patterns: self
+                .patterns
+                .into_iter()
+                .map(|(pattern, rule)| (pattern.regex, rule))
+                .collect(),
             prefilter,
             always,
         })
@@ -107,7 +130,11 @@ impl SetBuilder {
 impl Prefilter {
     fn new(by_literal: std::collections::BTreeMap<Vec<u8>, Vec<u32>>) -> Result<Self, BadPattern> {
         // The dense automaton is the fastest and the largest; few sets of rules are too large for it.
-        let kind = if by_literal.len() <= 2000 { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA };
+        let kind = if by_literal.len() <= 2000 {
+            AhoCorasickKind::DFA
+        } else {
+            AhoCorasickKind::ContiguousNFA
+        };
         let literals = AhoCorasick::builder()
             .ascii_case_insensitive(true)
             .match_kind(MatchKind::Standard)
@@ -118,11 +145,23 @@ impl Prefilter {
                 problem: format!("the literals of the patterns make no automaton: {error}"),
                 remedy: "use fewer patterns for this target",
             })?;
-        Ok(Self { literals, patterns: by_literal.into_values().map(Vec::into_boxed_slice).collect() })
+        Ok(Self {
+            literals,
+            patterns: by_literal
+                .into_values()
+                .map(Vec::into_boxed_slice)
+                .collect(),
+        })
     }
 }
 
 impl PatternSet {
+    /// How many patterns no literal tells of: they are run over every text.
+    #[cfg(test)]
+    pub(crate) fn always(&self) -> usize {
+        self.always.as_ref().map_or(0, |(_, which)| which.len())
+    }
+
     /// Calls `found(rule, regex)` for each pattern that matches somewhere in `text`, each pattern once.
     pub(crate) fn matching(&self, text: &[u8], mut found: impl FnMut(u32, &Regex)) {
         if let Some(prefilter) = &self.prefilter {
@@ -175,11 +214,25 @@ mod tests {
     use super::*;
 
     const PATTERNS: &[&str] = &[
-        "aab", "b+a{2}", "(?:abb|bba)c?", "c.c", "a*c", "ab|cc", "cab", r"\bca", "bcb", "acaa", "[ab]c[ab]", "b{3}",
+        "aab",
+        "b+a{2}",
+        "(?:abb|bba)c?",
+        "c.c",
+        "a*c",
+        "ab|cc",
+        "cab",
+        r"\bca",
+        "bcb",
+        "acaa",
+        "[ab]c[ab]",
+        "b{3}",
     ];
 
     fn flags() -> Flags {
-        Flags { ignore_case: true, ..Flags::default() }
+        Flags {
+            ignore_case: true,
+            ..Flags::default()
+        }
     }
 
     proptest! {
@@ -203,18 +256,38 @@ mod tests {
     }
 
     #[test]
+    fn a_letter_in_its_third_case_is_found() {
+        let mut builder = SetBuilder::default();
+        for (at, pattern) in ["unsubscribe", "kelvin", "other"].into_iter().enumerate() {
+            builder.push(Compiled::new(pattern, flags()).unwrap(), at as u32);
+        }
+        let set = builder.finish().unwrap();
+        for (text, rule) in [("un\u{17f}ubscribe", 0), ("\u{212a}ELVIN", 1), ("OTHER", 2)] {
+            let mut found = Vec::new();
+            set.matching(text.as_bytes(), |rule, _| found.push(rule));
+            assert_eq!(found, [rule], "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_no_pattern_says_what_to_do() {
         for (pattern, problem, remedy) in [
             ("(?=x)", "look-around", "take an [[expression]]"),
             (r"(a)\1", "backreferences", "write the text twice"),
             ("(a", "unclosed group", "balance the brackets"),
-            ("a*", "matches the empty text", "make some part of it required"),
+            ("a*", "matches every text", "make some part of it required"),
             (r"\w{1000}{1000}", "grows too large", "make the counts"),
             (&"(".repeat(200), "nest", ""),
         ] {
             let error = Compiled::new(pattern, Flags::default()).unwrap_err();
-            assert!(error.problem.contains(problem) || pattern.len() == 200, "{pattern}: {error:?}");
-            assert!(error.remedy.contains(remedy) || pattern.len() == 200, "{pattern}: {error:?}");
+            assert!(
+                error.problem.contains(problem) || pattern.len() == 200,
+                "{pattern}: {error:?}"
+            );
+            assert!(
+                error.remedy.contains(remedy) || pattern.len() == 200,
+                "{pattern}: {error:?}"
+            );
         }
     }
 }
