@@ -10,7 +10,7 @@
 //! | `client` | configured name of the MTA or listener that the message came in by |
 //! | `direction` | `inbound`, `outbound`, `local` |
 //! | `conduit` | what carried it: `milter`, `qmail-queue`, … |
-//! | `stage` | when the verdict was given: `connect`, `helo`, `mail`, `rcpt`, `data`, `end-of-message` |
+//! | `stage` | when the verdict was given: `connect`, `helo`, `mail`, `rcpt`, `data`, `message` |
 //! | `peer` | address of the SMTP client |
 //! | `helo` | what it called itself |
 //! | `sender` | envelope sender, empty for a bounce |
@@ -26,7 +26,7 @@
 //! | `unscanned` | checks that could not be done, and why |
 //! | `node` | the node that decided |
 //! | `duration_us` | microseconds from the message's end (or the stage's command) to the verdict |
-//! | `outcome` | what became of it: `done`, `aborted`, `failed` |
+//! | `outcome` | what was really done: `carried-out`, or why not (`failed: …`) |
 //!
 //! Byte values are [`printable`](crate::printable): what is no printable UTF-8 is `\xNN`, a backslash is doubled.
 //! In the human format a list is separated by commas, a finding is `NAME(2.50){detail}[file:line]`, an unscanned

@@ -34,15 +34,17 @@ struct ConditionReport {
 }
 
 impl Readiness {
-    /// Adds a condition, which is not met until its component says so.
+    /// A condition, which is not met until its component says so; the same one for the same name.
     #[must_use]
     pub fn condition(&self, name: impl Into<String>) -> Condition {
-        let condition = Condition {
-            name: name.into(),
+        let name = name.into();
+        self.locked()
+            .entry(name.clone())
+            .or_insert_with(|| Err("starting".to_owned()));
+        Condition {
+            name,
             readiness: self.clone(),
-        };
-        condition.unmet("starting");
-        condition
+        }
     }
 
     /// Whether every condition is met.

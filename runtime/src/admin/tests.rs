@@ -72,6 +72,9 @@ async fn a_process_is_ready_when_every_condition_is_met() {
 
     listener.met();
     assert!(admin.readiness.is_ready());
+    let again = admin.readiness.condition("listener");
+    assert!(admin.readiness.is_ready(), "a name is one condition");
+    drop(again);
     assert_eq!(ask(admin.address, "/readyz", "*/*").await.0, 200);
     policy.unmet("does not compile");
     let (status, answer) = ask(admin.address, "/readyz", "*/*").await;
