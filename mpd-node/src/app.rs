@@ -94,10 +94,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         .block_on(serve(config))
 }
 
-fn effective(
-    file: Option<&std::path::Path>,
-    arguments: &Arguments,
-) -> anyhow::Result<FileConfig> {
+fn effective(file: Option<&std::path::Path>, arguments: &Arguments) -> anyhow::Result<FileConfig> {
     let mut config = match file {
         Some(file) => FileConfig::load(file)?,
         None => FileConfig::default(),
@@ -148,7 +145,6 @@ async fn serve(config: FileConfig) -> anyhow::Result<()> {
         loop {
             hangups.next().await;
             reloading.reload();
-
         }
     });
     drain.run(&shutdown, &readiness, config.drain).await;

@@ -81,8 +81,23 @@ struct Buckets;
 impl MetricConstructor<Histogram> for Buckets {
     fn new_metric(&self) -> Histogram {
         Histogram::new([
-            0.000_002_5, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5,
-            0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10.0,
+            0.000_002_5,
+            0.000_01,
+            0.000_025,
+            0.000_05,
+            0.000_1,
+            0.000_25,
+            0.000_5,
+            0.001,
+            0.002_5,
+            0.005,
+            0.01,
+            0.025,
+            0.05,
+            0.1,
+            0.5,
+            2.5,
+            10.0,
         ])
     }
 }
@@ -148,7 +163,9 @@ impl NodeMetrics {
         for time in &verdict.times {
             let check = Name(time.check.clone());
             let seconds = Duration::from_micros(time.microseconds).as_secs_f64();
-            self.checks.get_or_create(&CheckLabels { check }).observe(seconds);
+            self.checks
+                .get_or_create(&CheckLabels { check })
+                .observe(seconds);
         }
         for finding in &verdict.findings {
             self.symbol(&finding.symbol);

@@ -111,9 +111,9 @@ impl Node {
     /// The pinned revision is unknown, or the node failed over the request.
     pub fn screen(&self, request: &ScreenRequest) -> Result<Verdict, CallError> {
         let begun = Instant::now();
-        let result = self.policy(&request.transaction).and_then(|policy| {
-            shielded(|| screen(&policy, &self.0.name, request))
-        });
+        let result = self
+            .policy(&request.transaction)
+            .and_then(|policy| shielded(|| screen(&policy, &self.0.name, request)));
         self.count(request.stage, &result, begun);
         result
     }
@@ -153,9 +153,11 @@ impl Node {
     /// There is no more; the call is to be shed.
     pub(crate) fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, CallError> {
         let units = u32::try_from((bytes as u64).div_ceil(MEMORY_UNIT)).unwrap_or(u32::MAX);
-        self.0.memory.clone().try_acquire_many_owned(units).map_err(|_| {
-            CallError::Overloaded("the memory for messages is used up".to_owned())
-        })
+        self.0
+            .memory
+            .clone()
+            .try_acquire_many_owned(units)
+            .map_err(|_| CallError::Overloaded("the memory for messages is used up".to_owned()))
     }
 
     /// The largest message that this transaction may be. Bytes.

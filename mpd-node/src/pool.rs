@@ -65,7 +65,10 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_an_error_and_frees_its_place() {
         let pool = CpuPool::new(1);
-        assert_eq!(pool.run(|| panic!("on purpose")).await, Err::<(), _>(Panicked));
+        assert_eq!(
+            pool.run(|| panic!("on purpose")).await,
+            Err::<(), _>(Panicked)
+        );
         assert_eq!(pool.run(|| 7).await, Ok(7));
     }
 }

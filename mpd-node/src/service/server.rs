@@ -90,7 +90,9 @@ impl Server {
             health
                 .set_not_serving::<ProcessingServiceServer<Processing>>()
                 .await;
-            health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+            health
+                .set_service_status("", tonic_health::ServingStatus::NotServing)
+                .await;
         });
 
         let mut server = tonic::transport::Server::builder()
