@@ -57,11 +57,23 @@ pub(crate) fn main() -> ExitCode {
             // The other end of standard error may be gone too; then there is nobody to tell.
             let _ = std::io::Write::write_all(
                 &mut std::io::stderr(),
-                format!("millrace: {error:#}\n").as_bytes(),
+                format!("millrace: {}\n", chain(&error)).as_bytes(),
             );
             Exit::Failed.into()
         }
     }
+}
+
+/// An error and its causes, without those that it tells of itself.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -73,5 +85,22 @@ mod tests {
     #[test]
     fn the_definitions_hold_together() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        for (causes, told) in [
+            (&["socket closed", "no node"][..], "no node: socket closed"),
+            (
+                &["bad line", "policy refused: bad line"],
+                "policy refused: bad line",
+            ),
+        ] {
+            let mut error = anyhow::anyhow!(causes[0]);
+            for &cause in &causes[1..] {
+                error = error.context(cause);
+            }
+            assert_eq!(chain(&error), told);
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-use conduit_gateway::ListenAddress;
+use conduit_gateway::{ListenAddress, SPELLINGS};
 
 /// A filter's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl FromStr for Target {
                 Err("a systemd name is no address to connect to".to_owned())
             }
             Ok(address) => Ok(Self(address)),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(format!("{error}; {SPELLINGS}")),
         }
     }
 }

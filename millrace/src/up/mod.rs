@@ -86,6 +86,7 @@ async fn serve(settings: Settings, systemd: SystemdSockets) -> anyhow::Result<()
     let shutdown = Shutdown::on_signals().context("no signal handlers")?;
     let mut hangups = Hangups::new().context("no signal handlers")?;
     let metrics = Metrics::new("millrace");
+    telemetry.register(&metrics);
     let readiness = Readiness::default();
     let drain = Drain::new();
 
