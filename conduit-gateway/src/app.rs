@@ -41,10 +41,24 @@ pub fn main() -> ExitCode {
     match run(Arguments::parse(), systemd) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("conduit-gateway: {error:#}");
+            eprintln!("conduit-gateway: {}", told(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The error and its causes, but none that the text before it tells already.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 fn run(arguments: Arguments, systemd: SystemdSockets) -> anyhow::Result<()> {
@@ -190,6 +204,7 @@ async fn serve(settings: Settings, systemd: SystemdSockets) -> anyhow::Result<()
     let shutdown = Shutdown::on_signals().context("no signal handlers")?;
     let mut hangups = Hangups::new().context("no signal handlers")?;
     let metrics = Metrics::new("conduit-gateway");
+    telemetry.register(&metrics);
     let readiness = Readiness::default();
     let drain = Drain::new();
 

@@ -124,6 +124,7 @@ async fn serve(config: FileConfig) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals().context("no signal handlers")?;
     let mut hangups = Hangups::new().context("no signal handlers")?;
     let metrics = Metrics::new("mpd-node");
+    telemetry.register(&metrics);
     let readiness = Readiness::default();
     let drain = Drain::new();
 

@@ -24,8 +24,8 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 pub use config::{LogConfig, LogFormat, OtlpConfig, TelemetryConfig};
-pub use sink::DroppedLines;
 
+use crate::metrics::Metrics;
 use crate::verdict_log;
 
 /// The environment variable that overrides `log.level`.
@@ -91,10 +91,13 @@ pub struct TelemetryGuard {
 }
 
 impl TelemetryGuard {
-    /// Lines that found the queue full and were given up: a counter to register with the metrics.
-    #[must_use]
-    pub fn dropped_lines(&self) -> DroppedLines {
-        self.sink.dropped_lines()
+    /// Counts, as `millrace_log_lines_dropped_total`, lines that found the queue full and were given up.
+    pub fn register(&self, metrics: &Metrics) {
+        let _ = metrics.register(
+            "millrace_log_lines_dropped",
+            "Log lines given up because the log could not be written fast enough",
+            self.sink.dropped_lines(),
+        );
     }
 
     /// Opens `log.file` anew, as SIGHUP does by itself; without a file this does nothing.

@@ -20,7 +20,7 @@ const BATCH: usize = 64 * 1024;
 const LAST_WRITE: Duration = Duration::from_secs(2);
 
 /// Counts log lines that were given up because the log could not be written as fast as they came.
-pub type DroppedLines = Counter;
+pub(super) type DroppedLines = Counter;
 
 /// The log's destination, and the thread that writes to it.
 #[derive(Debug)]
