@@ -32,6 +32,8 @@ pub(super) fn parse(field: &[u8]) -> Vec<Mailbox> {
 struct Parser {
     mailboxes: Vec<Mailbox>,
     phrase: Vec<u8>,
+    /// The phrase with its quotes: an address, where none in angle brackets follows.
+    quoted: Vec<u8>,
     address: Option<Vec<u8>>,
     comment: Vec<u8>,
     comment_depth: usize,
@@ -57,25 +59,21 @@ impl Parser {
             match byte {
                 b'"' => {
                     self.in_quotes = false;
-                    // An address keeps its quotes, a display name does not.
-                    if self.in_angle {
-                        self.target().push(byte);
-                    }
+                    self.quote();
                 }
                 b'\\' => {
-                    let next = rest.next();
-                    self.target().extend(next);
+                    if let Some(next) = rest.next() {
+                        self.push(next);
+                    }
                 }
-                _ => self.target().push(byte),
+                _ => self.push(byte),
             }
             return;
         }
         match byte {
             b'"' => {
                 self.in_quotes = true;
-                if self.in_angle {
-                    self.target().push(byte);
-                }
+                self.quote();
             }
             b'(' => self.comment_depth = 1,
             b'<' => {
@@ -85,21 +83,39 @@ impl Parser {
             b'>' => self.in_angle = false,
             b',' | b';' if !self.in_angle => self.finish(),
             // A group's name (RFC 5322, 3.4), or the source route of an address (4.4).
-            b':' => self.target().clear(),
+            b':' => match &mut self.address {
+                Some(address) if self.in_angle => address.clear(),
+                _ => {
+                    self.phrase.clear();
+                    self.quoted.clear();
+                }
+            },
             b' ' | b'\t' if self.in_angle => {}
-            _ => self.target().push(byte),
+            _ => self.push(byte),
         }
     }
 
-    fn target(&mut self) -> &mut Vec<u8> {
+    fn push(&mut self, byte: u8) {
         match &mut self.address {
-            Some(address) if self.in_angle => address,
-            _ => &mut self.phrase,
+            Some(address) if self.in_angle => address.push(byte),
+            _ => {
+                self.phrase.push(byte);
+                self.quoted.push(byte);
+            }
+        }
+    }
+
+    /// An address keeps its quotes, a display name does not.
+    fn quote(&mut self) {
+        match &mut self.address {
+            Some(address) if self.in_angle => address.push(b'"'),
+            _ => self.quoted.push(b'"'),
         }
     }
 
     fn finish(&mut self) {
         let phrase = std::mem::take(&mut self.phrase);
+        let quoted = std::mem::take(&mut self.quoted);
         let comment = std::mem::take(&mut self.comment);
         let phrase = phrase.trim_ascii();
         self.in_angle = false;
@@ -112,7 +128,7 @@ impl Parser {
                 },
                 address,
             ),
-            None if phrase.contains(&b'@') => (comment.as_slice(), phrase.to_vec()),
+            None if phrase.contains(&b'@') => (comment.as_slice(), quoted.trim_ascii().to_vec()),
             None => return,
         };
         if address.is_empty() && display.is_empty() {
@@ -131,7 +147,7 @@ mod tests {
 
     #[test]
     fn mailboxes() {
-        let cases: [(&str, &[(&str, &str)]); 16] = [
+        let cases: [(&str, &[(&str, &str)]); 17] = [
             (" a@b.example", &[("", "a@b.example")]),
             ("A B <a@b.example>", &[("A B", "a@b.example")]),
             ("\"B, A\" <a@b.example>", &[("B, A", "a@b.example")]),
@@ -158,6 +174,7 @@ mod tests {
                 "<\"odd local\"@b.example>",
                 &[("", "\"odd local\"@b.example")],
             ),
+            ("\"a@b\"@c.example", &[("", "\"a@b\"@c.example")]),
             ("A\r\n B <a@b.example>", &[("A B", "a@b.example")]),
             ("never <closed@b.example", &[("never", "closed@b.example")]),
             ("just a name", &[]),

@@ -117,7 +117,9 @@ impl Output {
         let label = String::from_utf8_lossy(word.charset).to_ascii_lowercase();
         self.after_word = true;
         match &mut self.pending {
-            Some((charset, bytes)) if *charset == label => bytes.extend_from_slice(&content),
+            Some((charset, bytes)) if *charset == label && !is_stateful(&label) => {
+                bytes.extend_from_slice(&content)
+            }
             _ => {
                 self.flush();
                 self.pending = Some((label, content));
@@ -157,6 +159,11 @@ impl Output {
     }
 }
 
+/// Whether each word begins anew in a state of the charset: such words cannot be joined.
+fn is_stateful(label: &str) -> bool {
+    label.starts_with("iso-2022") || matches!(label, "utf-7" | "hz-gb-2312" | "utf-16")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,6 +180,11 @@ mod tests {
             ("=?utf-8?Q?one?=\r\n =?utf-8?Q?two?=", "onetwo", false),
             ("=?utf-8?Q?one?= and =?utf-8?Q?two?=", "one and two", false),
             ("=?utf-8?Q?=E2=82?= =?utf-8?Q?=AC?=", "€", false),
+            (
+                "=?iso-2022-jp?B?GyRCJTklUSVgGyhC?= =?iso-2022-jp?B?GyRCJWEhPCVrGyhC?=",
+                "スパムメール",
+                false,
+            ),
             ("=?utf-8*en?Q?lang?=", "lang", false),
             ("head=?utf-8?Q?mid?=tail", "headmidtail", false),
             ("=?utf-8?X?what?=", "what", true),

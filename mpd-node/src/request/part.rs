@@ -105,7 +105,10 @@ impl Part {
 /// spaces at the end that Windows drops. `None` where nothing is left.
 pub fn safe_file_name(name: &str) -> Option<String> {
     let base = name.rsplit(['/', '\\']).next().unwrap_or(name);
-    let clean: String = base.chars().filter(|c| !c.is_control() && !is_invisible(*c)).collect();
+    let clean: String = base
+        .chars()
+        .filter(|c| !c.is_control() && !is_invisible(*c))
+        .collect();
     let clean = clean.trim().trim_end_matches(['.', ' ']);
     (!clean.is_empty()).then(|| clean.to_owned())
 }

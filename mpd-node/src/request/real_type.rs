@@ -195,8 +195,8 @@ const MAGIC: &[(usize, &[u8], &str, Family)] = &[
 
 /// Names that are told by more than a signature.
 const OTHER_NAMES: &[&str] = &[
-    "exe", "dos-exe", "macho", "class", "pdf", "zip", "epub", "odf", "apk", "jar", "appx", "docx", "xlsx", "pptx",
-    "ooxml", "text", "data", "empty",
+    "exe", "dos-exe", "macho", "class", "pdf", "zip", "epub", "odf", "apk", "jar", "appx", "docx",
+    "xlsx", "pptx", "ooxml", "text", "data", "empty",
 ];
 
 /// What a page or an SVG begins with, white space and a byte order mark aside.
@@ -328,9 +328,10 @@ fn media(head: &[u8]) -> Option<RealType> {
 /// Whether `infer` has a media format of this name.
 fn is_media_name(name: &str) -> bool {
     const NAMES: &[&str] = &[
-        "jpg", "jp2", "png", "gif", "webp", "cr2", "tif", "bmp", "jxr", "psd", "ico", "heif", "avif", "jxl", "ora",
-        "djvu", "dwg", "mp4", "m4v", "mkv", "webm", "mov", "avi", "wmv", "mpg", "flv", "midi", "mp3", "m4a", "opus",
-        "ogg", "flac", "wav", "amr", "aac", "aiff", "dsf", "ape", "woff", "woff2", "ttf", "otf", "mobi",
+        "jpg", "jp2", "png", "gif", "webp", "cr2", "tif", "bmp", "jxr", "psd", "ico", "heif",
+        "avif", "jxl", "ora", "djvu", "dwg", "mp4", "m4v", "mkv", "webm", "mov", "avi", "wmv",
+        "mpg", "flv", "midi", "mp3", "m4a", "opus", "ogg", "flac", "wav", "amr", "aac", "aiff",
+        "dsf", "ape", "woff", "woff2", "ttf", "otf", "mobi",
     ];
     NAMES.contains(&name)
 }
