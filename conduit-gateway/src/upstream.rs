@@ -71,7 +71,8 @@ impl Upstream {
     ) -> Result<Verdict, CallError> {
         match &self.0 {
             Kind::Embedded(node) => node.screen(request),
-            Kind::Remote(nodes) => nodes.screen(request, deadline, metrics).await,
+            // A gRPC call's future is large; embedded, nothing of it is needed.
+            Kind::Remote(nodes) => Box::pin(nodes.screen(request, deadline, metrics)).await,
         }
     }
 
@@ -86,9 +87,7 @@ impl Upstream {
         match &self.0 {
             Kind::Embedded(node) => embedded::process(node, transaction, content, deadline).await,
             Kind::Remote(nodes) => {
-                nodes
-                    .process(&transaction, &content, deadline, metrics)
-                    .await
+                Box::pin(nodes.process(&transaction, &content, deadline, metrics)).await
             }
         }
     }

@@ -34,6 +34,8 @@ pub(super) struct Connection {
     /// Why nothing on this connection is judged.
     pub(super) doom: Option<Failure>,
     pub(super) out: BytesMut,
+    /// Whether something was written since the last read.
+    answered: bool,
 }
 
 /// Why a connection ends.
@@ -83,7 +85,7 @@ impl Connection {
         client: Arc<Client>,
         shared: Arc<Shared>,
         doom: Option<Failure>,
-    ) -> Self {
+    ) -> Box<Self> {
         let plan = client.plans.current();
         let mut wanted = match &plan {
             Some(current) => current.wanted.clone(),
@@ -93,7 +95,8 @@ impl Connection {
             // It is said at MAIL.
             wanted = wanted.answering(Stage::Mail);
         }
-        Self {
+        // In a box: a future holds what is moved into it more than once, and there may be ten thousand.
+        Box::new(Self {
             stream,
             client,
             shared,
@@ -102,11 +105,12 @@ impl Connection {
             message: None,
             doom,
             out: BytesMut::new(),
-        }
+            answered: false,
+        })
     }
 
     /// Serves the connection to its end. Whatever happens in here costs this connection only.
-    pub(super) async fn run(mut self, listener: Arc<str>) {
+    pub(super) async fn run(mut self: Box<Self>, listener: Arc<str>) {
         let served = AssertUnwindSafe(self.serve()).catch_unwind().await;
         let end = match served {
             Ok(end) => end,
@@ -159,6 +163,7 @@ impl Connection {
     /// Reads what came, and answers it.
     async fn turn(&mut self, waits: &mut Waits<'_>) -> Result<(), End> {
         self.read(waits).await?;
+        self.answered = false;
         while let Some(step) = self.session.next_step(&mut self.out)? {
             self.step(step).await?;
             if self.session.buffered() == 0 {
@@ -169,7 +174,11 @@ impl Connection {
             // What a slow sender has sent so far waits in the spool, not here.
             self.store().await;
         }
-        self.flush().await
+        self.flush().await?;
+        if !self.answered {
+            self.stream.acknowledge();
+        }
+        Ok(())
     }
 
     async fn step(&mut self, step: Step) -> Result<(), End> {
@@ -255,7 +264,7 @@ impl Connection {
             }
             let space = self.session.space();
             space.reserve(READ);
-            match self.stream.try_read(space) {
+            match self.stream.read_now(space) {
                 Ok(0) => return Err(End::Left),
                 Ok(_) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.session.release(),
@@ -298,6 +307,7 @@ impl Connection {
         if self.out.is_empty() {
             return Ok(());
         }
+        self.answered = true;
         let patience = self.shared.times.idle;
         let written = tokio::time::timeout(patience, self.stream.write_all(&self.out)).await;
         // Gives the memory of a long answer back.

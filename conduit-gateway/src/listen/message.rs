@@ -294,7 +294,7 @@ impl Connection {
 
     /// A mail server that waits says nothing, but that it waits no longer. Whether the message is withdrawn.
     fn read_while_waiting(&mut self) -> bool {
-        match self.stream.try_read(self.session.space()) {
+        match self.stream.read_now(self.session.space()) {
             Ok(0) => return true,
             Ok(_) => {}
             Err(error) => return error.kind() != std::io::ErrorKind::WouldBlock,

@@ -5,6 +5,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::BytesMut;
+use futures_util::FutureExt;
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpStream, UnixStream};
 
 /// A connection.
@@ -44,16 +46,24 @@ impl Stream {
         }
     }
 
-    /// Reads what is there. Over TCP it is acknowledged at once: Postfix writes in small pieces, and Nagle's
-    /// algorithm would wait 40 ms for a delayed acknowledgement. The option does not stick (`tcp(7)`).
-    pub(crate) fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream, _) => {
-                let count = stream.try_read_buf(buffer)?;
-                acknowledge(stream);
-                Ok(count)
-            }
-            Self::Unix(stream) => stream.try_read_buf(buffer),
+    /// Reads what is there, without waiting.
+    ///
+    /// By way of `AsyncRead`, and not of `try_read`: it knows that a read that did not fill the buffer has emptied
+    /// the socket, and the next wait costs no system call to find that out.
+    pub(crate) fn read_now(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
+        let read = match self {
+            Self::Tcp(stream, _) => stream.read_buf(buffer).now_or_never(),
+            Self::Unix(stream) => stream.read_buf(buffer).now_or_never(),
+        };
+        read.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
+    }
+
+    /// Acknowledges at once what was read over TCP: to be called where no answer does it. Postfix writes in small
+    /// pieces, and Nagle's algorithm would wait 40 ms for a delayed acknowledgement. The option does not stick
+    /// (`tcp(7)`).
+    pub(crate) fn acknowledge(&self) {
+        if let Self::Tcp(stream, _) = self {
+            acknowledge(stream);
         }
     }
 

@@ -97,7 +97,7 @@ async fn every_kind_of_failure_is_answered_as_the_table_says() {
                 FailureAction::Tempfail => assert!(answer.starts_with("451 4."), "{case}"),
                 FailureAction::Reject => assert!(answer.starts_with("55"), "{case}"),
                 FailureAction::AcceptAndStamp | FailureAction::Hold => {
-                    assert_eq!(answer, "accept", "{case}")
+                    assert_eq!(answer, "accept", "{case}");
                 }
             }
             let told = match action {
