@@ -1,6 +1,7 @@
 //! What the policy wants of one client, as it is now.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
 use millrace_milter::{Steps, Wanted};
@@ -10,7 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 /// The current plan of a client, kept up to date by a task that ends with it.
 #[derive(Debug)]
 pub(crate) struct Plans {
-    current: Arc<ArcSwapOption<CurrentPlan>>,
+    sink: PlanSink,
     _follower: AbortOnDropHandle<()>,
 }
 
@@ -25,6 +26,7 @@ pub(crate) struct CurrentPlan {
 #[derive(Debug, Clone)]
 pub(crate) struct PlanSink {
     current: Arc<ArcSwapOption<CurrentPlan>>,
+    followed: Arc<AtomicBool>,
     sized: bool,
 }
 
@@ -41,26 +43,37 @@ impl Plans {
     {
         let sink = PlanSink {
             current: Arc::default(),
+            followed: Arc::default(),
             sized,
         };
         if let Some(plan) = first {
             sink.put(plan);
         }
-        let current = sink.current.clone();
         Self {
-            current,
+            sink: sink.clone(),
             _follower: AbortOnDropHandle::new(tokio::spawn(follow(sink))),
         }
     }
 
     /// The current plan; `None` while no node has told one.
     pub(crate) fn current(&self) -> Option<Arc<CurrentPlan>> {
-        self.current.load_full()
+        self.sink.current.load_full()
+    }
+
+    /// Whether a node tells of changes now; otherwise the plan is the last that one told.
+    pub(crate) fn followed(&self) -> bool {
+        self.sink.followed.load(Ordering::Relaxed)
     }
 }
 
 impl PlanSink {
+    /// No node tells of changes any more.
+    pub(crate) fn lost(&self) {
+        self.followed.store(false, Ordering::Relaxed);
+    }
+
     pub(crate) fn put(&self, plan: &Plan) {
+        self.followed.store(true, Ordering::Relaxed);
         let mut wanted = Wanted::from_plan(plan);
         if self.sized {
             // A declared size is refused there.
