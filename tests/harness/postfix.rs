@@ -67,8 +67,11 @@ impl Postfix {
         }
         let config = folder.path().join("config");
         fs::write(config.join("main.cf"), main).expect("main.cf can be written");
-        fs::write(config.join("master.cf"), master_cf(port.number()))
-            .expect("master.cf can be written");
+        fs::write(
+            config.join("master.cf"),
+            master_cf(port.number(), wanted.chroot),
+        )
+        .expect("master.cf can be written");
 
         // -d: stay in the foreground and in the process group that the guard kills.
         let mut master = Process::start(
@@ -172,10 +175,12 @@ fn main_cf(folder: &Path, sink: u16, wanted: &Wanted) -> String {
     text
 }
 
-/// Debian's master.cf with nothing chrooted, smtpd on a port of its own, and Postfix's own log.
-fn master_cf(port: u16) -> String {
+/// Debian's master.cf with nothing chrooted but, if asked, smtpd; on a port of its own, and with
+/// Postfix's own log.
+fn master_cf(port: u16, chroot: bool) -> String {
+    let chroot = if chroot { 'y' } else { 'n' };
     format!(
-        "127.0.0.1:{port} inet n - n - - smtpd\n\
+        "127.0.0.1:{port} inet n - {chroot} - - smtpd\n\
          pickup unix n - n 60 1 pickup\n\
          cleanup unix n - n - 0 cleanup\n\
          qmgr unix n - n 300 1 qmgr\n\
