@@ -84,7 +84,7 @@ impl Pending {
 async fn send_in_bunches(mut pending: mpsc::UnboundedReceiver<Pending>) {
     while let Some(first) = pending.recv().await {
         tokio::time::sleep(GATHER).await;
-        let mut bunch = FuturesUnordered::new();
+        let bunch = FuturesUnordered::new();
         bunch.push(first.send());
         while let Ok(next) = pending.try_recv() {
             bunch.push(next.send());
