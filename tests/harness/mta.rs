@@ -160,10 +160,14 @@ impl Mta {
         }
     }
 
-    /// Its log so far.
+    /// Its log, with all that was logged before this call.
+    ///
+    /// # Panics
+    /// When the log cannot be had.
     pub fn log(&self) -> String {
         match self {
-            Self::Postfix(postfix) => postfix.log(),
+            Self::Postfix(postfix) => postfix.log_up_to_now(),
+            // Its processes write their own lines.
             Self::Sendmail(sendmail) => sendmail.log(),
         }
     }

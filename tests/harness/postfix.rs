@@ -5,6 +5,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::unistd::{Group, User};
 use tempfile::TempDir;
@@ -12,6 +13,7 @@ use tempfile::TempDir;
 use crate::certificate::Certificate;
 use crate::mta::{Socket, Wanted};
 use crate::packages;
+use crate::patience::until;
 use crate::ports::Port;
 use crate::process::{Process, run};
 use crate::sasl;
@@ -127,8 +129,25 @@ impl Postfix {
             .sum()
     }
 
-    /// The log so far.
-    pub fn log(&self) -> String {
+    /// The log with all that was logged before this call. Postfix's processes hand their lines to
+    /// one that writes them, so what has just happened may not be in the file yet: a line of our
+    /// own goes the same way, after them.
+    ///
+    /// # Panics
+    /// When that line does not arrive.
+    pub fn log_up_to_now(&self) -> String {
+        static MARKS: AtomicU32 = AtomicU32::new(0);
+        let mark = format!("mark {} of the test", MARKS.fetch_add(1, Ordering::Relaxed));
+        run(Command::new(packages::program("postlog"))
+            .arg("-c")
+            .arg(self.folder.path().join("config"))
+            .args(["-t", "postfix/test", &mark]));
+        until("the log has our mark", || self.log().contains(&mark));
+        self.log()
+    }
+
+    /// The log as far as it is written.
+    fn log(&self) -> String {
         let log = fs::read(self.folder.path().join("mail.log")).unwrap_or_default();
         String::from_utf8_lossy(&log).into_owned()
     }
