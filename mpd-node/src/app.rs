@@ -77,7 +77,7 @@ pub fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("mpd-node: {error}");
+            eprintln!("mpd-node: {}", millrace_runtime::told(error.as_ref()));
             ExitCode::FAILURE
         }
     }
