@@ -5,12 +5,14 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use millrace_milter::{Steps, Wanted};
 use millrace_proto::{Plan, Stage};
+use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
 /// The current plan of a client, kept up to date by a task that ends with it.
 #[derive(Debug)]
 pub(crate) struct Plans {
     current: Arc<ArcSwapOption<CurrentPlan>>,
+    changed: Arc<Notify>,
     _follower: AbortOnDropHandle<()>,
 }
 
@@ -25,6 +27,7 @@ pub(crate) struct CurrentPlan {
 #[derive(Debug, Clone)]
 pub(crate) struct PlanSink {
     current: Arc<ArcSwapOption<CurrentPlan>>,
+    changed: Arc<Notify>,
     sized: bool,
 }
 
@@ -41,14 +44,16 @@ impl Plans {
     {
         let sink = PlanSink {
             current: Arc::default(),
+            changed: Arc::default(),
             sized,
         };
         if let Some(plan) = first {
             sink.put(plan);
         }
-        let current = sink.current.clone();
+        let (current, changed) = (sink.current.clone(), sink.changed.clone());
         Self {
             current,
+            changed,
             _follower: AbortOnDropHandle::new(tokio::spawn(follow(sink))),
         }
     }
@@ -56,6 +61,20 @@ impl Plans {
     /// The current plan; `None` while no node has told one.
     pub(crate) fn current(&self) -> Option<Arc<CurrentPlan>> {
         self.current.load_full()
+    }
+
+    /// The first plan that is another than the one that was known.
+    pub(crate) async fn after(&self, known: Option<&Arc<CurrentPlan>>) -> Arc<CurrentPlan> {
+        loop {
+            let changed = self.changed.notified();
+            let mut changed = std::pin::pin!(changed);
+            // From here on no change is missed.
+            changed.as_mut().enable();
+            match self.current() {
+                Some(plan) if known.is_none_or(|known| !Arc::ptr_eq(known, &plan)) => return plan,
+                _ => changed.await,
+            }
+        }
     }
 }
 
@@ -70,6 +89,7 @@ impl PlanSink {
             plan: plan.clone(),
             wanted,
         })));
+        self.changed.notify_waiters();
     }
 }
 
