@@ -70,6 +70,8 @@ bench: packages
 .PHONY: packages packages-build
 packages:
 	tests/install-packages $(BUILD_PACKAGES) $$(sed 's/#.*//' tests/packages.txt)
+	# The corpus of real mail comes from npm's registry; npm may be there without being Debian's.
+	@command -v npm >/dev/null || tests/install-packages npm
 packages-build:
 	tests/install-packages $(BUILD_PACKAGES)
 

@@ -13,6 +13,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use crate::address::ListenAddress;
 use crate::budget::Budget;
 use crate::config::{ClientConfig, Config, Times};
+use crate::descriptors::allow_descriptors;
 use crate::failure::FailureTable;
 use crate::listen::{self, BindError, Listener, SystemdSockets};
 use crate::metrics::{ClientMetrics, GatewayMetrics};
@@ -87,7 +88,7 @@ pub(crate) struct Client {
 const LAST_WORDS: Duration = Duration::from_secs(2);
 const SPARE_SLOTS: usize = 1024;
 /// How often gauges and readiness are looked after.
-const UPKEEP: Duration = Duration::from_secs(1);
+const UPKEEP: Duration = Duration::from_millis(250);
 
 impl Gateway {
     /// Opens all listeners, or none. Must be called inside a tokio runtime.
@@ -111,6 +112,7 @@ impl Gateway {
             drain,
             systemd,
         } = surroundings;
+        allow_descriptors(limits.connections);
         let mut bound = Vec::new();
         for client in clients {
             let listeners = client
@@ -210,8 +212,8 @@ impl Client {
     }
 }
 
-/// Keeps gauges and readiness as things are. A gateway is ready when it knows every client's plan: a node was
-/// reached once, and the listeners are open.
+/// Keeps gauges and readiness as things are. A gateway is ready while, for every client, a node tells what the policy
+/// wants: then there is one that judges.
 async fn upkeep(
     clients: Vec<Arc<Client>>,
     shared: Arc<Shared>,
@@ -219,32 +221,21 @@ async fn upkeep(
     metrics: GatewayMetrics,
     reached: Condition,
 ) {
-    let mut ready = false;
+    let mut ready = None;
     let mut ticks = tokio::time::interval(UPKEEP);
     loop {
         ticks.tick().await;
         metrics.reserved(memory.used(), shared.spool.budget.used());
-        if ready {
+        let alone = clients.iter().find(|client| !client.plans.followed());
+        if ready == Some(alone.is_none()) {
             continue;
         }
-        match clients
-            .iter()
-            .find(|client| client.plans.current().is_none())
-        {
-            None => {
-                reached.met();
-                ready = true;
-                ticks = tokio::time::interval_at(tokio::time::Instant::now() + UPKEEP, UPKEEP);
-            }
+        ready = Some(alone.is_none());
+        match alone {
+            None => reached.met(),
             Some(client) => {
-                reached.unmet(format!(
-                    "no node has told the plan of client {}",
-                    client.config.name
-                ));
-                ticks = tokio::time::interval_at(
-                    tokio::time::Instant::now() + UPKEEP / 10,
-                    UPKEEP / 10,
-                );
+                let name = &client.config.name;
+                reached.unmet(format!("no node tells the plan of client {name}"));
             }
         }
     }

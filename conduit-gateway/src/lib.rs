@@ -11,6 +11,7 @@ pub mod app;
 mod budget;
 mod cli;
 pub mod config;
+mod descriptors;
 mod failure;
 mod gateway;
 mod listen;

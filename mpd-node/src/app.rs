@@ -68,7 +68,7 @@ Example: mpd-node --listen 127.0.0.1:7750 --policy /etc/millrace/policy";
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
-    match run(Arguments::parse()) {
+    match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("mpd-node: {error:#}");
@@ -77,8 +77,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let config = effective(arguments.config.as_deref(), &arguments)?;
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = effective(arguments.config.as_deref(), arguments)?;
     if arguments.check {
         let policy = match &config.policy {
             Some(folder) => Policy::load(folder)?,

@@ -72,6 +72,8 @@ struct Waits<'p> {
     cut: Pin<&'p mut WaitForCancellationFutureOwned>,
 }
 
+/// A mail server that takes nothing for so long is gone.
+const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 /// Room for what a mail server sends in one go: a small message is one read.
 const READ: usize = 16 << 10;
 /// The answer that every mail server takes for a temporary failure, whatever it asked (libmilter's
@@ -267,7 +269,12 @@ impl Connection {
             match self.stream.read_now(space) {
                 Ok(0) => return Err(End::Left),
                 Ok(_) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.session.release(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.session.release();
+                    // The socket may well have bytes: a task that read without a pause for long enough is told by
+                    // tokio to let others run, and gets nothing before it has.
+                    tokio::task::coop::consume_budget().await;
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -308,7 +315,7 @@ impl Connection {
             return Ok(());
         }
         self.answered = true;
-        let patience = self.shared.times.idle;
+        let patience = self.shared.times.idle.min(WRITE_PATIENCE);
         let written = tokio::time::timeout(patience, self.stream.write_all(&self.out)).await;
         // Gives the memory of a long answer back.
         self.out = BytesMut::new();

@@ -359,9 +359,9 @@ impl Connection {
         }
         .log();
         if message.asked {
-            self.shared
-                .upstream
-                .settle(settlement(transaction, verdict, kind), metrics.all());
+            let settlement = settlement(transaction, verdict, kind);
+            let settle = || self.shared.upstream.settle(settlement, metrics.all());
+            message.span.in_scope(settle);
         }
     }
 
@@ -374,9 +374,11 @@ impl Connection {
         if message.asked {
             let client = &self.client.config.name;
             let settlement = withdrawn(message.id, client, message.revision.clone());
-            self.shared
-                .upstream
-                .settle(settlement, self.client.metrics.all());
+            let settle = || {
+                let metrics = self.client.metrics.all();
+                self.shared.upstream.settle(settlement, metrics);
+            };
+            message.span.in_scope(settle);
         }
     }
 }

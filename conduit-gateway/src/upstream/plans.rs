@@ -1,6 +1,7 @@
 //! What the policy wants of one client, as it is now.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
 use millrace_milter::{Steps, Wanted};
@@ -11,8 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 /// The current plan of a client, kept up to date by a task that ends with it.
 #[derive(Debug)]
 pub(crate) struct Plans {
-    current: Arc<ArcSwapOption<CurrentPlan>>,
-    changed: Arc<Notify>,
+    sink: PlanSink,
     _follower: AbortOnDropHandle<()>,
 }
 
@@ -28,6 +28,7 @@ pub(crate) struct CurrentPlan {
 pub(crate) struct PlanSink {
     current: Arc<ArcSwapOption<CurrentPlan>>,
     changed: Arc<Notify>,
+    followed: Arc<AtomicBool>,
     sized: bool,
 }
 
@@ -45,28 +46,32 @@ impl Plans {
         let sink = PlanSink {
             current: Arc::default(),
             changed: Arc::default(),
+            followed: Arc::default(),
             sized,
         };
         if let Some(plan) = first {
             sink.put(plan);
         }
-        let (current, changed) = (sink.current.clone(), sink.changed.clone());
         Self {
-            current,
-            changed,
+            sink: sink.clone(),
             _follower: AbortOnDropHandle::new(tokio::spawn(follow(sink))),
         }
     }
 
     /// The current plan; `None` while no node has told one.
     pub(crate) fn current(&self) -> Option<Arc<CurrentPlan>> {
-        self.current.load_full()
+        self.sink.current.load_full()
+    }
+
+    /// Whether a node tells of changes now; otherwise the plan is the last that one told.
+    pub(crate) fn followed(&self) -> bool {
+        self.sink.followed.load(Ordering::Relaxed)
     }
 
     /// The first plan that is another than the one that was known.
     pub(crate) async fn after(&self, known: Option<&Arc<CurrentPlan>>) -> Arc<CurrentPlan> {
         loop {
-            let changed = self.changed.notified();
+            let changed = self.sink.changed.notified();
             let mut changed = std::pin::pin!(changed);
             // From here on no change is missed.
             changed.as_mut().enable();
@@ -79,7 +84,13 @@ impl Plans {
 }
 
 impl PlanSink {
+    /// No node tells of changes any more.
+    pub(crate) fn lost(&self) {
+        self.followed.store(false, Ordering::Relaxed);
+    }
+
     pub(crate) fn put(&self, plan: &Plan) {
+        self.followed.store(true, Ordering::Relaxed);
         let mut wanted = Wanted::from_plan(plan);
         if self.sized {
             // A declared size is refused there.

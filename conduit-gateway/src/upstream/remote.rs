@@ -110,6 +110,7 @@ impl Nodes {
                             }
                         }
                     };
+                    sink.lost();
                     tracing::debug!(client = %name, node = node.address, %problem, "no plan from this node");
                 }
                 tokio::time::sleep(pause).await;

@@ -5,6 +5,7 @@
 mod support;
 
 mod aborts;
+mod activation;
 mod admission;
 mod carries_out;
 mod command_line;

@@ -17,7 +17,7 @@ pub(crate) fn remove_copies(facts: &Facts<'_>) -> Vec<Edit> {
         .iter()
         .filter(|header| is_own(&header.name))
         .peekable();
-    if copies.peek().is_none() || (facts.policy.trusts_own_headers() && facts.from_ours()) {
+    if copies.peek().is_none() || (facts.policy.trusts_own_headers() && facts.is_from_ours()) {
         return Vec::new();
     }
     copies

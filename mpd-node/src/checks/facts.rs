@@ -79,7 +79,7 @@ impl<'a> Facts<'a> {
     }
 
     /// Whether the connection is from one of ours, or from somebody who has authenticated.
-    pub(crate) fn from_ours(&self) -> bool {
+    pub(crate) fn is_from_ours(&self) -> bool {
         let connection = &self.transaction.connection;
         connection.authentication.is_some() || self.policy.trusts(&connection.peer)
     }

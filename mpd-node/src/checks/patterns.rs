@@ -120,11 +120,12 @@ impl Search<'_, '_, '_> {
                     .visible()
                     .for_each(|text| self.text(set, &joined(text.as_bytes())));
             }
-            (Target::Source, Some(message)) => {
+            (Target::Html, Some(message)) => {
                 message
                     .text()
                     .parts()
                     .iter()
+                    .filter(|part| part.is_html())
                     .for_each(|part| self.text(set, part.source.as_bytes()));
             }
             (Target::RawBody, Some(message)) => {

@@ -158,7 +158,7 @@ fn address(text: &[u8]) -> Option<IpAddr> {
 
 fn exim_helo(text: &[u8]) -> Option<Bytes> {
     let at = memchr::memmem::find(text, b"helo=")?;
-    let word = text[at + 5..].split(|b| b.is_ascii_whitespace()).next()?;
+    let word = text[at + 5..].split(u8::is_ascii_whitespace).next()?;
     self::text(word)
 }
 

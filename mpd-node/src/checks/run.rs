@@ -36,3 +36,66 @@ fn run_one(check: &dyn Check, name: &Arc<str>, facts: &Facts<'_>, findings: &mut
     let microseconds = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
     findings.timed(name.clone(), microseconds);
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use millrace_proto::{
+        Capabilities, ConduitKind, Connection, Direction, Envelope, LineEnding, Stage, Transaction,
+        TransactionId,
+    };
+
+    use super::*;
+    use crate::policy::Policy;
+    use crate::request::Message;
+
+    struct Falls;
+
+    impl Check for Falls {
+        fn name(&self) -> &'static str {
+            "rules"
+        }
+
+        fn speaks_at(&self, _stage: Stage, _policy: &Policy) -> bool {
+            true
+        }
+
+        fn run(&self, _facts: &Facts<'_>, _findings: &mut Findings<'_>) {
+            panic!("on purpose");
+        }
+    }
+
+    #[test]
+    fn a_check_that_falls_costs_itself_and_not_the_message() {
+        let policy = Policy::builtin().unwrap();
+        let transaction = Transaction {
+            id: TransactionId::new(),
+            conduit: ConduitKind::Scan,
+            client: "test".parse().unwrap(),
+            direction: Direction::Inbound,
+            capabilities: Capabilities::ALL,
+            connection: Connection::default(),
+            envelope: Envelope::default(),
+            queue_id: None,
+            macros: Vec::new(),
+            line_ending: LineEnding::Lf,
+            revision: None,
+        };
+        let message = Message::parse(Bytes::from_static(b"Subject: x\n\ny\n"), policy.limits());
+        let facts = Facts::of_message(&policy, &transaction, &message);
+        let mut findings = Findings::new(&policy);
+        run_one(&Falls, &"rules".into(), &facts, &mut findings);
+        for symbol in ["UNSCANNED", "UNSCANNED_RULES"] {
+            assert!(
+                findings.has(policy.symbols().find(symbol).unwrap()),
+                "{symbol}"
+            );
+        }
+        let (unscanned, times) = findings.into_report();
+        assert_eq!(
+            (unscanned[0].check.as_str(), unscanned[0].reason.as_str()),
+            ("rules", "internal error")
+        );
+        assert_eq!(times.len(), 1);
+    }
+}

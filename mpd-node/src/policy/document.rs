@@ -149,8 +149,8 @@ pub(super) struct Rule {
 pub(crate) enum Target {
     /// What a reader sees: decoded, HTML without its markup.
     Body,
-    /// The decoded source of the text parts: HTML with its markup.
-    Source,
+    /// The decoded source of the HTML parts, with its markup.
+    Html,
     /// All below the header, as it came.
     RawBody,
     /// The header, as it came.

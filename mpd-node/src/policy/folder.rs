@@ -67,7 +67,7 @@ impl FolderSource {
         let notices = events.clone();
         let spawned = thread::Builder::new()
             .name("policy-folder".to_owned())
-            .spawn(move || follower.run(notices));
+            .spawn(move || follower.run(&notices));
         if let Err(error) = spawned {
             tracing::error!(%error, "the policy's folder is not followed: no thread for it");
         }
@@ -103,21 +103,21 @@ struct Follower {
 }
 
 impl Follower {
-    fn run(mut self, notices: Sender<Event>) {
-        let mut watcher = self.watcher(notices.clone());
+    fn run(mut self, notices: &Sender<Event>) {
+        let mut watcher = self.watcher(notices);
         self.load();
         loop {
             let event = match self.events.recv_timeout(LOOK) {
                 Ok(event) => event,
                 Err(RecvTimeoutError::Timeout) => {
                     if watcher.is_none() {
-                        watcher = self.watcher(notices.clone());
+                        watcher = self.watcher(notices);
                     }
                     if look(self.seen.iter().map(|(path, _)| path.clone())) == self.seen {
                         continue;
                     }
                     // The folder itself may be another one now.
-                    watcher = self.watcher(notices.clone());
+                    watcher = self.watcher(notices);
                     Event::Changed
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -135,7 +135,8 @@ impl Follower {
         }
     }
 
-    fn watcher(&self, notices: Sender<Event>) -> Option<RecommendedWatcher> {
+    fn watcher(&self, notices: &Sender<Event>) -> Option<RecommendedWatcher> {
+        let notices = notices.clone();
         let told = move |event: notify::Result<notify::Event>| {
             let matters = match event {
                 // Our own reading is no news.
@@ -174,6 +175,10 @@ impl Follower {
     }
 
     /// Reads, compiles, and puts in force what is good. Files that change meanwhile are read again.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the thread is this follower's own"
+    )]
     fn load(&mut self) {
         const TRIES: usize = 5;
         for _ in 0..TRIES {

@@ -195,7 +195,7 @@ impl Target {
     pub(crate) fn is_body(self) -> bool {
         match self {
             Self::Body
-            | Self::Source
+            | Self::Html
             | Self::RawBody
             | Self::Uri
             | Self::UriHost

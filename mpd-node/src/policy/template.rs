@@ -77,9 +77,9 @@ impl Template {
                 rest = after;
                 continue;
             }
-            if tail.starts_with('}') {
+            if let Some(after) = tail.strip_prefix('}') {
                 plain.push('}');
-                rest = tail.strip_prefix("}}").unwrap_or(&tail[1..]);
+                rest = after.strip_prefix('}').unwrap_or(after);
                 continue;
             }
             let Some(end) = tail.find('}') else {

@@ -140,7 +140,7 @@ fn the_default_policy_is_written_once_and_is_the_built_in_one() {
 fn no_pattern_over_text_is_run_without_need() {
     let policy = Policy::builtin().unwrap();
     for (target, set) in &policy.patterns().targets {
-        if matches!(target, Target::Body | Target::Source | Target::RawBody) {
+        if matches!(target, Target::Body | Target::Html | Target::RawBody) {
             assert_eq!(
                 set.always(),
                 0,

@@ -178,7 +178,7 @@ fn rules_find_what_they_look_at() {
         ("target = 'headers'\npattern = '^Subject: '", false),
         ("target = 'body'\npattern = 'click here now'", true),
         ("target = 'body'\npattern = '<b>'", false),
-        ("target = 'source'\npattern = '<b>'", true),
+        ("target = 'html'\npattern = '<b>'", true),
         ("target = 'raw_body'\npattern = '--b--'", true),
         ("target = 'uri'\npattern = 'x\\?y$'", true),
         ("target = 'uri_host'\npattern = '^evil\\.example$'", true),

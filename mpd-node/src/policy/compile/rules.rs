@@ -204,7 +204,7 @@ impl Compiler {
             Place::Target(target) => !matches!(
                 target,
                 Target::Body
-                    | Target::Source
+                    | Target::Html
                     | Target::Uri
                     | Target::UriHost
                     | Target::AttachmentName

@@ -9,7 +9,9 @@ mod tests;
 
 use super::symbol::SymbolId;
 
-pub(crate) use parse::{MAX_DEPTH, SyntaxError, parse};
+#[cfg(test)]
+pub(crate) use parse::SyntaxError;
+pub(crate) use parse::{MAX_DEPTH, parse};
 
 /// A compiled expression.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::{BadEntry, HostSet, MAX_FREE_GLOBS, glob, key};
+use super::{BadEntry, Globs, HostSet, MAX_FREE_GLOBS, glob, key};
 
 /// A set of addresses, each with the line that it stands in.
 #[derive(Debug, Default)]
@@ -15,9 +15,9 @@ pub(crate) struct AddressSet {
     /// Local parts that are in the set at any domain.
     locals: HashMap<Box<[u8]>, u32>,
     /// Wildcards in the local part, under their domain.
-    under: HashMap<Box<[u8]>, Vec<(Box<[u8]>, u32)>>,
+    under: HashMap<Box<[u8]>, Globs>,
     /// All other wildcards, over the whole address.
-    free: Vec<(Box<[u8]>, u32)>,
+    free: Globs,
     null: Option<u32>,
     any: Option<u32>,
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::{BadEntry, MAX_FREE_GLOBS, glob, key};
+use super::{BadEntry, Globs, MAX_FREE_GLOBS, glob, key};
 
 /// A set of host names, each with the line that it stands in.
 #[derive(Debug, Default)]
@@ -13,9 +13,9 @@ pub(crate) struct HostSet {
     /// What follows the dot of `.example`.
     suffix: HashMap<Box<[u8]>, u32>,
     /// Wildcards before a fixed domain, under that domain.
-    under: HashMap<Box<[u8]>, Vec<(Box<[u8]>, u32)>>,
+    under: HashMap<Box<[u8]>, Globs>,
     /// All other wildcards.
-    free: Vec<(Box<[u8]>, u32)>,
+    free: Globs,
     /// `*`: everything.
     any: Option<u32>,
 }

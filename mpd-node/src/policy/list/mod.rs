@@ -14,6 +14,9 @@ pub(crate) use address::AddressSet;
 pub(crate) use host::HostSet;
 pub(crate) use network::NetworkSet;
 
+/// Wildcards, each with its line.
+type Globs = Vec<(Box<[u8]>, u32)>;
+
 /// Wildcards that only a search through them can match, in one list. More would make each lookup slow.
 const MAX_FREE_GLOBS: usize = 1000;
 

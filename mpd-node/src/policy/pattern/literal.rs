@@ -110,9 +110,14 @@ impl Analysis {
     }
 }
 
-/// Letters outside ASCII that are a third case of an ASCII letter: the long s and the Kelvin sign. A text that holds
-/// one must be given to every pattern, as the literals do not know them.
-pub(super) const THIRD_CASES: [&str; 2] = ["\u{17f}", "\u{212a}"];
+/// Whether a text has a letter outside ASCII that is a third case of an ASCII letter: the long s or the Kelvin sign.
+/// Such a text must be given to every pattern, as the literals do not know them.
+pub(super) fn has_third_case(text: &[u8]) -> bool {
+    memchr::memchr2_iter(0xc5, 0xe2, text).any(|at| {
+        text[at..].starts_with("\u{17f}".as_bytes())
+            || text[at..].starts_with("\u{212a}".as_bytes())
+    })
+}
 
 /// The letter of a class that is one letter in its two (or three) cases, or one byte.
 fn one_letter(class: &Class) -> Option<u8> {

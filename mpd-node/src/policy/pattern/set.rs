@@ -1,6 +1,10 @@
 //! The patterns of one target, matched together.
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use std::collections::BTreeMap;
+
+use aho_corasick::automaton::Automaton;
+use aho_corasick::nfa::contiguous;
+use aho_corasick::{Anchored, BuildError, StartKind, dfa};
 use regex_automata::meta::Regex;
 use regex_automata::{Input, PatternSet as Matched};
 use regex_syntax::hir::Hir;
@@ -39,9 +43,19 @@ pub(crate) struct PatternSet {
 
 #[derive(Debug)]
 struct Prefilter {
-    literals: AhoCorasick,
+    literals: Literals,
     /// For each literal the patterns that it lets in.
     patterns: Box<[Box<[u32]>]>,
+    /// All patterns that some literal lets in.
+    all: Box<[u32]>,
+}
+
+/// An automaton over all literals. The dense one is the fastest, and the largest; few sets of rules are too large for
+/// it.
+#[derive(Debug)]
+enum Literals {
+    Dense(dfa::DFA),
+    Compact(contiguous::NFA),
 }
 
 impl Compiled {
@@ -78,8 +92,7 @@ impl SetBuilder {
     /// The set, ready to use.
     pub(crate) fn finish(self) -> Result<PatternSet, BadPattern> {
         let few = self.patterns.len() < PREFILTER_FROM;
-        let mut by_literal: std::collections::BTreeMap<Vec<u8>, Vec<u32>> =
-            std::collections::BTreeMap::new();
+        let mut by_literal: BTreeMap<Vec<u8>, Vec<u32>> = BTreeMap::new();
         let mut always = Vec::new();
         for (at, (pattern, _)) in self.patterns.iter().enumerate() {
             let at = at as u32;
@@ -93,14 +106,6 @@ impl SetBuilder {
                     }
                 }
                 None => always.push(at),
-            }
-        }
-        if !by_literal.is_empty() {
-            let mut filtered: Vec<u32> = by_literal.values().flatten().copied().collect();
-            filtered.sort_unstable();
-            filtered.dedup();
-            for letter in literal::THIRD_CASES {
-                by_literal.insert(letter.as_bytes().to_vec(), filtered.clone());
             }
         }
         let prefilter = match by_literal.is_empty() {
@@ -128,30 +133,63 @@ impl SetBuilder {
 }
 
 impl Prefilter {
-    fn new(by_literal: std::collections::BTreeMap<Vec<u8>, Vec<u32>>) -> Result<Self, BadPattern> {
-        // The dense automaton is the fastest and the largest; few sets of rules are too large for it.
-        let kind = if by_literal.len() <= 2000 {
-            AhoCorasickKind::DFA
-        } else {
-            AhoCorasickKind::ContiguousNFA
+    fn new(by_literal: BTreeMap<Vec<u8>, Vec<u32>>) -> Result<Self, BadPattern> {
+        const DENSE: usize = 2000;
+        let too_many = |error: BuildError| BadPattern {
+            at: None,
+            problem: format!("the literals of the patterns make no automaton: {error}"),
+            remedy: "use fewer patterns for this target",
         };
-        let literals = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::Standard)
-            .kind(Some(kind))
-            .build(by_literal.keys())
-            .map_err(|error| BadPattern {
-                at: None,
-                problem: format!("the literals of the patterns make no automaton: {error}"),
-                remedy: "use fewer patterns for this target",
-            })?;
+        let literals = if by_literal.len() <= DENSE {
+            let mut builder = dfa::Builder::new();
+            builder
+                .ascii_case_insensitive(true)
+                .start_kind(StartKind::Unanchored);
+            Literals::Dense(builder.build(by_literal.keys()).map_err(too_many)?)
+        } else {
+            let mut builder = contiguous::Builder::new();
+            builder.ascii_case_insensitive(true);
+            Literals::Compact(builder.build(by_literal.keys()).map_err(too_many)?)
+        };
+        let mut all: Vec<u32> = by_literal.values().flatten().copied().collect();
+        all.sort_unstable();
+        all.dedup();
         Ok(Self {
             literals,
             patterns: by_literal
                 .into_values()
                 .map(Vec::into_boxed_slice)
                 .collect(),
+            all: all.into(),
         })
+    }
+
+    /// Calls `candidate` for each pattern that can match, perhaps more than once.
+    fn candidates(&self, text: &[u8], mut candidate: impl FnMut(u32)) {
+        if literal::has_third_case(text) {
+            self.all.iter().for_each(|at| candidate(*at));
+            return;
+        }
+        let found = |literal: usize| self.patterns[literal].iter().for_each(|at| candidate(*at));
+        match &self.literals {
+            Literals::Dense(automaton) => walk(automaton, text, found),
+            Literals::Compact(automaton) => walk(automaton, text, found),
+        }
+    }
+}
+
+/// Calls `found` for each literal in the text, overlapping ones too.
+fn walk<A: Automaton>(automaton: &A, text: &[u8], mut found: impl FnMut(usize)) {
+    let Ok(mut state) = automaton.start_state(Anchored::No) else {
+        return;
+    };
+    for &byte in text {
+        state = automaton.next_state(Anchored::No, state, byte);
+        if automaton.is_special(state) && automaton.is_match(state) {
+            for at in 0..automaton.match_len(state) {
+                found(automaton.match_pattern(state, at).as_usize());
+            }
+        }
     }
 }
 
@@ -166,14 +204,12 @@ impl PatternSet {
     pub(crate) fn matching(&self, text: &[u8], mut found: impl FnMut(u32, &Regex)) {
         if let Some(prefilter) = &self.prefilter {
             let mut candidates = Vec::new();
-            for hit in prefilter.literals.find_overlapping_iter(text) {
+            prefilter.candidates(text, |at| {
                 if candidates.is_empty() {
                     candidates.resize(self.patterns.len().div_ceil(64), 0u64);
                 }
-                for &at in &*prefilter.patterns[hit.pattern().as_usize()] {
-                    candidates[at as usize / 64] |= 1 << (at % 64);
-                }
-            }
+                candidates[at as usize / 64] |= 1 << (at % 64);
+            });
             for (word, mut bits) in candidates.into_iter().enumerate() {
                 while bits != 0 {
                     let at = word * 64 + bits.trailing_zeros() as usize;

@@ -14,6 +14,7 @@ fn revision_of(text: &str) -> Revision {
     compile(text, &[]).unwrap().revision().clone()
 }
 
+#[allow(clippy::disallowed_methods, reason = "the test's thread is its own")]
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {

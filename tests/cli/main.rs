@@ -1,0 +1,10 @@
+//! The command that people type: what it prints, and how it ends.
+
+mod explain;
+mod help;
+mod load;
+mod pipes;
+mod policy;
+mod ran;
+mod scan;
+mod up;
