@@ -20,7 +20,7 @@ pub(in crate::listen) struct Connected {
 
 /// Why nothing on a connection is judged; `None` for all but those above the limit.
 #[derive(Debug, Clone)]
-pub(super) struct Doom(pub(super) Option<Failure>);
+pub(in crate::listen) struct Doom(pub(super) Option<Failure>);
 
 impl Connected {
     pub(in crate::listen) fn new(
