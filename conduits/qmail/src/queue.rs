@@ -75,7 +75,7 @@ pub fn run() -> Exit {
     let envelope = match Envelope::parse(&envelope.into()) {
         Ok(envelope) => envelope,
         Err(error) => {
-            log.line(&error);
+            log.line(error);
             return error.into();
         }
     };

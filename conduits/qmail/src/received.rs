@@ -37,7 +37,7 @@ impl Received {
             let (comment, after) = (&inner[..end], &inner[end + 1..]);
             match comment.strip_prefix(b"HELO ") {
                 Some(helo) if found.helo.is_none() => {
-                    found.helo = Some(Bytes::copy_from_slice(helo))
+                    found.helo = Some(Bytes::copy_from_slice(helo));
                 }
                 _ => found.client(comment),
             }

@@ -143,7 +143,7 @@ fn doom<T>(request: &Request<T>) -> Option<Failure> {
         .and_then(|Doom(failure)| failure.clone())
 }
 
-fn malformed(problem: InvalidMessage) -> Status {
+fn malformed(problem: impl std::fmt::Display) -> Status {
     CallError::Malformed(problem.to_string()).into()
 }
 
