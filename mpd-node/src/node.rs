@@ -14,7 +14,7 @@ use millrace_runtime::metrics::Metrics;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::NodeConfig;
-use crate::metrics::NodeMetrics;
+use crate::metrics::{NodeMetrics, PolicyState};
 use crate::plan_watch::PlanWatch;
 use crate::policy::{FolderSource, Policy, PolicyErrors, PolicyStore};
 use crate::pool::CpuPool;
@@ -70,14 +70,17 @@ impl Node {
             .policy
             .as_ref()
             .map(|folder| FolderSource::watch(folder, policies.clone()));
-        Ok(Self(Arc::new(Inner {
+        let node = Self(Arc::new(Inner {
             name: config.name.as_str().into(),
             policies,
             source,
             pool: CpuPool::new(workers),
             memory: Arc::new(Semaphore::new(units.clamp(1, Semaphore::MAX_PERMITS))),
             metrics: NodeMetrics::register(metrics),
-        })))
+        }));
+        let told = node.clone();
+        NodeMetrics::tell_policy(metrics, move || told.policy_state());
+        Ok(node)
     }
 
     /// The name that it signs its verdicts with.
@@ -197,6 +200,14 @@ impl Node {
         match self.0.pool.run(move || span.in_scope(job)).await {
             Ok(result) => result,
             Err(_) => Err(internal()),
+        }
+    }
+
+    fn policy_state(&self) -> PolicyState {
+        let refused = |source: &FolderSource| source.status().refused.is_some();
+        PolicyState {
+            revision: self.revision(),
+            refused: self.0.source.as_ref().is_some_and(refused),
         }
     }
 
