@@ -137,7 +137,7 @@ impl Settings {
         }
         if self.config.clients.is_empty() {
             bail!(
-                "no mail server can connect: give --milter ({SPELLINGS}), or a [[client]] in --config"
+                "no mail server can connect: give --milter ({SPELLINGS}), or a [[client]] or [[conduit]] in --config"
             );
         }
         Ok(())
