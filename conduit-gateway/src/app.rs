@@ -41,7 +41,10 @@ pub fn main() -> ExitCode {
     match run(Arguments::parse(), systemd) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("conduit-gateway: {}", millrace_runtime::told(error.as_ref()));
+            eprintln!(
+                "conduit-gateway: {}",
+                millrace_runtime::told(error.as_ref())
+            );
             ExitCode::FAILURE
         }
     }
