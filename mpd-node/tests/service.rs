@@ -321,6 +321,7 @@ async fn a_settlement_is_taken() {
             kind: OutcomeKind::Done,
             disposition: Disposition::Accept,
         },
+        kept: false,
     };
     served.client().settle(settlement, options()).await.unwrap();
 }
