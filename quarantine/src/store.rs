@@ -54,6 +54,10 @@ pub struct Stats {
     pub oldest: Option<u64>,
 }
 
+/// A message that comes again after this time is kept anew, in the place of
+/// its copy. Milliseconds.
+const RENEWED_AFTER: u64 = 12 * 3_600_000;
+
 /// Index records from the newest to the oldest, one folder at a time.
 pub(crate) struct Walk<'a> {
     store: &'a Quarantine,
@@ -110,31 +114,43 @@ impl Quarantine {
         let written = self
             .0
             .durable
-            .put_opts(&path, object, PutMode::Create.into())
+            .put_opts(&path, object.clone(), PutMode::Create.into())
             .await;
-        let (id, record) = match written {
-            Ok(_) => (transaction.id, record),
-            Err(object_store::Error::AlreadyExists { .. }) => {
-                let known = self.copy_at(&path).await?;
-                if copy::hash(&known.transaction, &known.content) != hash {
-                    return Err(QuarantineError::Damaged {
-                        path: path.to_string(),
-                        problem: "its content is not what its name says".to_owned(),
-                    });
-                }
-                self.sync_folder_of(&hash).await?;
-                let id = known.transaction.id;
-                if id != transaction.id {
-                    let alias = alias(transaction.id);
-                    let text = id.to_string().into_bytes();
-                    self.0.quick.put(&alias, text.into()).await?;
-                }
-                let record = Record::new(&known.transaction, &known.verdict, &hash, &known.content);
-                (id, record)
+        match written {
+            Ok(_) => {
+                return self
+                    .put_record(transaction.id, &record, PutMode::Create)
+                    .await;
             }
+            Err(object_store::Error::AlreadyExists { .. }) => {}
             Err(error) => return Err(error.into()),
-        };
-        self.put_record(id, &record, PutMode::Create).await
+        }
+        let known = self.copy_at(&path).await?;
+        if copy::hash(&known.transaction, &known.content) != hash {
+            return Err(QuarantineError::Damaged {
+                path: path.to_string(),
+                problem: "its content is not what its name says".to_owned(),
+            });
+        }
+        let first = known.transaction.id;
+        let age = record.time.saturating_sub(when::milliseconds(first));
+        if age > RENEWED_AFTER {
+            // It would expire before its time.
+            self.0.durable.put(&path, object).await?;
+            self.put_record(transaction.id, &record, PutMode::Create)
+                .await?;
+            return self.forget(first).await;
+        }
+        self.sync_folder_of(&hash).await?;
+        if first != transaction.id {
+            let text = first.to_string().into_bytes();
+            self.0
+                .quick
+                .put(&alias(transaction.id), text.into())
+                .await?;
+        }
+        let record = Record::new(&known.transaction, &known.verdict, &hash, &known.content);
+        self.put_record(first, &record, PutMode::Create).await
     }
 
     /// Notes what was done with a message, if there is a copy of it; whether
@@ -293,13 +309,29 @@ impl Quarantine {
     /// of a deletion that broke off can still be found.
     pub(crate) async fn remove(&self, record: &Record) -> Result<(), QuarantineError> {
         let id = identifier(&record.id)?;
-        for path in [entry(&record.hash), index(id)] {
-            match self.0.durable.delete(&path).await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+        let path = entry(&record.hash);
+        // It may have been kept anew since.
+        let is_its_own = match self.copy_at(&path).await {
+            Ok(copy) => copy.transaction.id == id,
+            Err(error) if error.is_missing() => false,
+            Err(QuarantineError::Damaged { .. }) => true,
+            Err(error) => return Err(error),
+        };
+        if is_its_own {
+            self.delete_object(&path).await?;
         }
-        Ok(())
+        self.forget(id).await
+    }
+
+    async fn forget(&self, id: TransactionId) -> Result<(), QuarantineError> {
+        self.delete_object(&index(id)).await
+    }
+
+    async fn delete_object(&self, path: &Path) -> Result<(), QuarantineError> {
+        match self.0.quick.delete(path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     pub(crate) fn walk<'a>(&'a self, filter: &'a Filter, after: Option<TransactionId>) -> Walk<'a> {

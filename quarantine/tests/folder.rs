@@ -174,6 +174,30 @@ async fn calls_for_one_message_end_in_one_copy() {
 }
 
 #[tokio::test]
+async fn a_message_that_comes_again_after_days_does_not_expire_with_its_first_copy() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let (first, again) = (
+        transaction(id(NOW - 20 * DAY)),
+        transaction(TransactionId::new()),
+    );
+    for transaction in [&first, &again] {
+        store
+            .keep(transaction, &verdict(Disposition::Hold), message("a"))
+            .await
+            .unwrap();
+    }
+    assert_eq!(all(&store).await.len(), 1);
+    let week = Retention {
+        age: Some(Duration::from_millis(7 * DAY)),
+        ..Retention::default()
+    };
+    assert_eq!(store.expire(&week).await.unwrap(), Expired::default());
+    let copy = store.copy(&again.id.to_string()).await.unwrap();
+    assert_eq!(copy.transaction.id, again.id);
+}
+
+#[tokio::test]
 async fn a_listing_tells_what_was_promised_and_what_was_done() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
