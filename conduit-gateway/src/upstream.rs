@@ -6,6 +6,7 @@
 mod embedded;
 mod plans;
 mod remote;
+mod settle;
 
 use std::sync::Arc;
 use std::time::Duration;

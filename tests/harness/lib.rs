@@ -3,8 +3,9 @@
 //!
 //! The harness sees the product as an administrator does, through sockets, files, signals and
 //! command lines; of our crates it knows only the contract, so that it can play a node
-//! ([`scripted_node`]). It is a test tool, so it panics, with what it knows, when something cannot
-//! be had: a test that cannot run has failed.
+//! ([`scripted_node`]), and the milter protocol, so that it can play a mail server ([`milter`]). It
+//! is a test tool, so it panics, with what it knows, when something cannot be had: a test that
+//! cannot run has failed.
 //!
 //! A test reads: start a [`sink::Sink`] where delivered mail ends, a node and a
 //! [`servers::Gateway`] that uses it, an [`mta::Mta`] that uses the gateway, and speak to that with
@@ -14,6 +15,7 @@ pub mod admin;
 mod both;
 pub mod certificate;
 pub mod message;
+pub mod milter;
 pub mod mta;
 pub mod packages;
 pub mod patience;
@@ -28,3 +30,4 @@ pub mod sendmail;
 pub mod servers;
 pub mod sink;
 pub mod smtp;
+pub mod verdicts;

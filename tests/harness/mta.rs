@@ -38,7 +38,9 @@ pub struct Wanted {
     pub starttls: bool,
     /// Offer AUTH PLAIN to the user of [`crate::sasl`].
     pub auth: bool,
-    /// The name of the server, for its own filter list and logs.
+    /// Chroot what serves clients, as Debian does for Postfix; Sendmail has no such thing.
+    pub chroot: bool,
+    /// Lines of the server's own configuration language; see [`Wanted::configured`].
     pub extra: Vec<String>,
 }
 
@@ -49,6 +51,7 @@ impl Default for Wanted {
             reply_timeout: Duration::from_secs(60),
             starttls: false,
             auth: false,
+            chroot: false,
             extra: Vec::new(),
         }
     }
@@ -87,6 +90,12 @@ impl Wanted {
     /// Offers AUTH PLAIN.
     pub fn auth(mut self) -> Self {
         self.auth = true;
+        self
+    }
+
+    /// Chroots Postfix's smtpd to its queue folder.
+    pub fn chrooted(mut self) -> Self {
+        self.chroot = true;
         self
     }
 
@@ -151,10 +160,14 @@ impl Mta {
         }
     }
 
-    /// Its log so far.
+    /// Its log, with all that was logged before this call.
+    ///
+    /// # Panics
+    /// When the log cannot be had.
     pub fn log(&self) -> String {
         match self {
-            Self::Postfix(postfix) => postfix.log(),
+            Self::Postfix(postfix) => postfix.log_up_to_now(),
+            // Its processes write their own lines.
             Self::Sendmail(sendmail) => sendmail.log(),
         }
     }

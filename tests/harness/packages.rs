@@ -16,7 +16,6 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("promtool", "prometheus"),
     ("python3", "python3"),
     ("saslpasswd2", "sasl2-bin"),
-    ("swaks", "swaks"),
     ("unshare", "util-linux"),
 ];
 

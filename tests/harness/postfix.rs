@@ -5,6 +5,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::unistd::{Group, User};
 use tempfile::TempDir;
@@ -12,6 +13,7 @@ use tempfile::TempDir;
 use crate::certificate::Certificate;
 use crate::mta::{Socket, Wanted};
 use crate::packages;
+use crate::patience::until;
 use crate::ports::Port;
 use crate::process::{Process, run};
 use crate::sasl;
@@ -67,8 +69,11 @@ impl Postfix {
         }
         let config = folder.path().join("config");
         fs::write(config.join("main.cf"), main).expect("main.cf can be written");
-        fs::write(config.join("master.cf"), master_cf(port.number()))
-            .expect("master.cf can be written");
+        fs::write(
+            config.join("master.cf"),
+            master_cf(port.number(), wanted.chroot),
+        )
+        .expect("master.cf can be written");
 
         // -d: stay in the foreground and in the process group that the guard kills.
         let mut master = Process::start(
@@ -124,8 +129,25 @@ impl Postfix {
             .sum()
     }
 
-    /// The log so far.
-    pub fn log(&self) -> String {
+    /// The log with all that was logged before this call. Postfix's processes hand their lines to
+    /// one that writes them, so what has just happened may not be in the file yet: a line of our
+    /// own goes the same way, after them.
+    ///
+    /// # Panics
+    /// When that line does not arrive.
+    pub fn log_up_to_now(&self) -> String {
+        static MARKS: AtomicU32 = AtomicU32::new(0);
+        let mark = format!("mark {} of the test", MARKS.fetch_add(1, Ordering::Relaxed));
+        run(Command::new(packages::program("postlog"))
+            .arg("-c")
+            .arg(self.folder.path().join("config"))
+            .args(["-t", "postfix/test", &mark]));
+        until("the log has our mark", || self.log().contains(&mark));
+        self.log()
+    }
+
+    /// The log as far as it is written.
+    fn log(&self) -> String {
         let log = fs::read(self.folder.path().join("mail.log")).unwrap_or_default();
         String::from_utf8_lossy(&log).into_owned()
     }
@@ -172,10 +194,12 @@ fn main_cf(folder: &Path, sink: u16, wanted: &Wanted) -> String {
     text
 }
 
-/// Debian's master.cf with nothing chrooted, smtpd on a port of its own, and Postfix's own log.
-fn master_cf(port: u16) -> String {
+/// Debian's master.cf with nothing chrooted but, if asked, smtpd; on a port of its own, and with
+/// Postfix's own log.
+fn master_cf(port: u16, chroot: bool) -> String {
+    let chroot = if chroot { 'y' } else { 'n' };
     format!(
-        "127.0.0.1:{port} inet n - n - - smtpd\n\
+        "127.0.0.1:{port} inet n - {chroot} - - smtpd\n\
          pickup unix n - n 60 1 pickup\n\
          cleanup unix n - n - 0 cleanup\n\
          qmgr unix n - n 300 1 qmgr\n\

@@ -60,6 +60,13 @@ struct Seen {
     judged: Vec<Judged>,
     screened: Vec<(Stage, Transaction)>,
     settled: Vec<pb::SettleRequest>,
+    abandoned: usize,
+}
+
+/// Work on a message; counted as abandoned when it is dropped before its end.
+struct Working<'a> {
+    service: &'a Service,
+    done: bool,
 }
 
 /// The service behind a scripted node's port.
@@ -150,10 +157,18 @@ impl ScriptedNode {
     /// # Panics
     /// When it cannot.
     pub fn start(script: Script) -> Self {
+        Self::start_at(0, script)
+    }
+
+    /// Starts a node on this port, which another one may have had before.
+    ///
+    /// # Panics
+    /// When it cannot.
+    pub fn start_at(port: u16, script: Script) -> Self {
         let runtime = Runtime::new().expect("a runtime starts");
         let listener = runtime
-            .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
-            .expect("loopback has a free port");
+            .block_on(tokio::net::TcpListener::bind(("127.0.0.1", port)))
+            .expect("the port is free");
         let address = listener
             .local_addr()
             .expect("a bound socket has an address");
@@ -201,6 +216,11 @@ impl ScriptedNode {
     /// The outcomes that it was told so far.
     pub fn settled(&self) -> Vec<pb::SettleRequest> {
         self.seen().settled.clone()
+    }
+
+    /// How many messages it was still at work on when the caller gave them up.
+    pub fn abandoned(&self) -> usize {
+        self.seen().abandoned
     }
 
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
@@ -299,7 +319,12 @@ impl ProcessingService for Service {
                 content,
             });
         });
+        let mut working = Working {
+            service: self,
+            done: false,
+        };
         tokio::time::sleep(self.script.delay).await;
+        working.done = true;
         Ok(Response::new(pb::ProcessResponse {
             verdict: Some(verdict.into()),
         }))
@@ -317,6 +342,14 @@ impl ProcessingService for Service {
 impl Service {
     fn record(&self, write: impl FnOnce(&mut Seen)) {
         write(&mut self.seen.lock().expect("no one panics with it in hand"));
+    }
+}
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.service.record(|seen| seen.abandoned += 1);
+        }
     }
 }
 

@@ -151,7 +151,8 @@ pub struct Node {
     pub process: Process,
     listen: Port,
     admin: Port,
-    _folder: TempDir,
+    policy: PathBuf,
+    folder: TempDir,
 }
 
 impl Node {
@@ -165,24 +166,22 @@ impl Node {
             .tempdir()
             .expect("a temp folder can be made");
         let (listen, admin) = (Port::reserve(), Port::reserve());
-        let mut process =
-            Process::start_with("mpd-node", folder.path(), &binary("mpd-node"), |command| {
-                command
-                    .arg("--listen")
-                    .arg(format!("127.0.0.1:{}", listen.number()))
-                    .arg("--admin")
-                    .arg(format!("127.0.0.1:{}", admin.number()))
-                    .arg("--policy")
-                    .arg(policy);
-            });
-        let admin_port = admin.number();
-        process.wait_for("readiness", |_| is_ready(admin_port));
+        let process = run_node(policy, &listen, &admin, folder.path());
         Self {
             process,
             listen,
             admin,
-            _folder: folder,
+            policy: policy.to_owned(),
+            folder,
         }
+    }
+
+    /// Starts another process in place of the one that has ended, on the same ports.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub fn start_again(&mut self) {
+        self.process = run_node(&self.policy, &self.listen, &self.admin, self.folder.path());
     }
 
     /// Its gRPC port on 127.0.0.1.
@@ -196,8 +195,72 @@ impl Node {
     }
 }
 
+/// A running `millrace up`.
+#[derive(Debug)]
+pub struct Up {
+    /// The process: for signals, and for what it prints.
+    pub process: Process,
+    milter: Port,
+    _grpc: Port,
+    _admin: Port,
+    _folder: TempDir,
+}
+
+impl Up {
+    /// Starts it with the policy that is built in, and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub fn start() -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("up-")
+            .tempdir()
+            .expect("a temp folder can be made");
+        let (milter, grpc, admin) = (Port::reserve(), Port::reserve(), Port::reserve());
+        let mut process =
+            Process::start_with("millrace", folder.path(), &binary("millrace"), |command| {
+                command
+                    .arg("up")
+                    .arg("--milter")
+                    .arg(format!("tcp://127.0.0.1:{}", milter.number()))
+                    .arg("--listen")
+                    .arg(format!("127.0.0.1:{}", grpc.number()))
+                    .arg("--admin")
+                    .arg(format!("127.0.0.1:{}", admin.number()));
+            });
+        let admin_port = admin.number();
+        process.wait_for("readiness", |_| is_ready(admin_port));
+        Self {
+            process,
+            milter,
+            _grpc: grpc,
+            _admin: admin,
+            _folder: folder,
+        }
+    }
+
+    /// Its milter port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.milter.number()
+    }
+}
+
 fn is_ready(admin: u16) -> Option<()> {
     matches!(admin::ask(admin, "/readyz"), Some((200, _))).then_some(())
+}
+
+fn run_node(policy: &Path, listen: &Port, admin: &Port, folder: &Path) -> Process {
+    let mut process = Process::start_with("mpd-node", folder, &binary("mpd-node"), |command| {
+        command
+            .arg("--listen")
+            .arg(format!("127.0.0.1:{}", listen.number()))
+            .arg("--admin")
+            .arg(format!("127.0.0.1:{}", admin.number()))
+            .arg("--policy")
+            .arg(policy);
+    });
+    process.wait_for("readiness", |_| is_ready(admin.number()));
+    process
 }
 
 fn run(

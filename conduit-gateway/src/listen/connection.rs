@@ -76,6 +76,9 @@ struct Waits<'p> {
 const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 /// Room for what a mail server sends in one go: a small message is one read.
 const READ: usize = 16 << 10;
+/// Once a message is larger than one chunk of 64 KiB, there is room for a chunk and what follows it.
+const READ_LARGE: usize = 80 << 10;
+const LARGE_BEGINS: u64 = 64 << 10;
 /// The answer that every mail server takes for a temporary failure, whatever it asked (libmilter's
 /// `SMFIR_TEMPFAIL`).
 const TEMPFAIL_FRAME: &[u8] = b"\0\0\0\x01t";
@@ -122,6 +125,8 @@ impl Connection {
                     %listener, client = %self.client.config.name, peer = %self.stream.peer(),
                     "a fault of ours ended a milter connection"
                 );
+                // Whatever was being written may not be whole.
+                self.out.clear();
                 self.part(FailureKind::Internal);
                 self.withdraw();
                 return;
@@ -264,8 +269,9 @@ impl Connection {
                     continue;
                 }
             }
+            let large = self.session.content().total() > LARGE_BEGINS;
             let space = self.session.space();
-            space.reserve(READ);
+            space.reserve(if large { READ_LARGE } else { READ });
             match self.stream.read_now(space) {
                 Ok(0) => return Err(End::Left),
                 Ok(_) => return Ok(()),
@@ -329,16 +335,18 @@ impl Connection {
     /// one that is configured to do without a filter that fails.
     fn part(&self, kind: FailureKind) {
         let config = &self.client.config;
-        match self
+        // To break off is to leave it to the mail server, and it was told what to do then.
+        let last: &[u8] = match self
             .shared
             .failures
             .action(&config.name, config.direction, kind)
         {
-            FailureAction::Tempfail | FailureAction::Hold => self.stream.write_now(TEMPFAIL_FRAME),
-            FailureAction::Reject => self.stream.write_now(REJECT_FRAME),
-            // To break off is to leave it to the mail server, and it was told what to do then.
-            FailureAction::AcceptAndStamp => {}
-        }
+            FailureAction::Tempfail | FailureAction::Hold => TEMPFAIL_FRAME,
+            FailureAction::Reject => REJECT_FRAME,
+            FailureAction::AcceptAndStamp => b"",
+        };
+        // What was answered before, and is not yet written, comes first.
+        self.stream.write_now(&[&self.out[..], last].concat());
     }
 }
 

@@ -10,9 +10,9 @@ use millrace_proto::{
     CallError, ClientName, Direction, ScreenRequest, Settlement, Transaction, Verdict,
 };
 use millrace_runtime::trace_context;
-use tokio::sync::Semaphore;
 
 use super::Plans;
+use super::settle::Settler;
 use crate::metrics::GatewayMetrics;
 
 /// The nodes of a static list.
@@ -21,7 +21,7 @@ pub(super) struct Nodes {
     nodes: Vec<Node>,
     next: AtomicUsize,
     began: Instant,
-    settling: Arc<Semaphore>,
+    settler: Settler,
 }
 
 #[derive(Debug)]
@@ -45,8 +45,6 @@ const SHUNNED: Duration = Duration::from_secs(1);
 const TRIES: usize = 2;
 /// What is left of a deadline that is too little for another try.
 const TOO_LATE: Duration = Duration::from_millis(10);
-/// Settlements under way; more are given up, for they lose a count and never a message.
-const SETTLEMENTS: usize = 1024;
 const SETTLE_DEADLINE: Duration = Duration::from_secs(10);
 /// Between tries to hear a plan.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -70,7 +68,7 @@ impl Nodes {
             nodes,
             next: AtomicUsize::new(0),
             began: Instant::now(),
-            settling: Arc::new(Semaphore::new(SETTLEMENTS)),
+            settler: Settler::new(),
         })
     }
 
@@ -144,19 +142,9 @@ impl Nodes {
         let Some(node) = self.beside().next() else {
             return;
         };
-        let Ok(permit) = self.settling.clone().try_acquire_owned() else {
-            metrics.settlement_lost();
-            return;
-        };
-        let (client, metrics) = (node.client.clone(), metrics.clone());
         let options = options(SETTLE_DEADLINE);
-        tokio::spawn(async move {
-            if let Err(error) = client.settle(settlement, options).await {
-                tracing::debug!(%error, "a settlement was lost");
-                metrics.settlement_lost();
-            }
-            drop(permit);
-        });
+        self.settler
+            .settle(node.client.clone(), settlement, options, metrics);
     }
 
     async fn call(
@@ -167,8 +155,10 @@ impl Nodes {
     ) -> Result<Verdict, CallError> {
         let end = Instant::now() + deadline;
         let mut failed = CallError::Unavailable("there are no nodes".to_owned());
+        // As it is now: a node that fails in the loop below must not come up again before one that was not asked.
+        let order: Vec<&Node> = self.in_turn().collect();
         // One node is tried again as well: its connection may have been lost before it came back.
-        for (n, node) in self.in_turn().cycle().take(TRIES).enumerate() {
+        for (n, node) in order.into_iter().cycle().take(TRIES).enumerate() {
             let left = end.saturating_duration_since(Instant::now());
             if n > 0 {
                 if left < TOO_LATE {
@@ -204,16 +194,16 @@ impl Nodes {
     }
 
     /// All nodes, from the next in turn; those that were not reached just now come last.
-    fn in_turn(&self) -> impl Iterator<Item = &Node> + Clone {
+    fn in_turn(&self) -> impl Iterator<Item = &Node> {
         self.from(self.next.fetch_add(1, Ordering::Relaxed))
     }
 
     /// The same, for what is beside the calls and shall not disturb their turns.
-    fn beside(&self) -> impl Iterator<Item = &Node> + Clone {
+    fn beside(&self) -> impl Iterator<Item = &Node> {
         self.from(self.next.load(Ordering::Relaxed))
     }
 
-    fn from(&self, first: usize) -> impl Iterator<Item = &Node> + Clone {
+    fn from(&self, first: usize) -> impl Iterator<Item = &Node> {
         let now = since(self.began);
         let turn = move || {
             (0..self.nodes.len())

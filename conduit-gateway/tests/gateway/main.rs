@@ -14,6 +14,7 @@ mod embedded;
 mod failures;
 mod large_messages;
 mod nodes;
+mod policy_changes;
 mod screening;
 mod waiting;
 mod wrong_input;

@@ -16,6 +16,9 @@ use tracing_subscriber::fmt::MakeWriter;
 const QUEUE: usize = 4096;
 /// Lines are written together up to this many bytes: one system call under load, not thousands.
 const BATCH: usize = 64 * 1024;
+/// How long the writing thread lets lines gather after the first: while it sleeps, who logs need not
+/// wake it, which costs more than the line.
+const GATHER: Duration = Duration::from_millis(5);
 /// How long the end of the process waits for a log that nobody reads.
 const LAST_WRITE: Duration = Duration::from_secs(2);
 
@@ -160,6 +163,11 @@ fn write_all(mut destination: Destination, work: &Receiver<Work>, dropped: &Drop
     let mut batch = Vec::with_capacity(BATCH);
     let mut reported = 0;
     while let Ok(first) = work.recv() {
+        if matches!(first, Work::Line(_)) {
+            // This thread is the log's own.
+            #[allow(clippy::disallowed_methods)]
+            std::thread::sleep(GATHER);
+        }
         let mut next = Some(first);
         while let Some(item) = next {
             match item {

@@ -6,7 +6,7 @@ use crate::escape::printable;
 
 /// A [`VerdictLine`](super::VerdictLine) as it was read from a log, with its time.
 ///
-/// Bytes are what was logged, no longer escaped: show them with [`printable`](crate::printable). Serialised they
+/// Bytes are what was logged, no longer escaped: show them with [`crate::printable`]. Serialised they
 /// are printable text. A field that the line lacks (an older version wrote it) is empty or zero.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[expect(

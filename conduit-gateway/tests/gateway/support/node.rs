@@ -11,8 +11,9 @@ use millrace_proto::{
     CallError, Disposition, Keeping, Plan, Reply, Revision, ScreenRequest, Settlement, Stage,
     StageSet, Transaction, Verdict, lower, pb,
 };
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio_stream::wrappers::{TcpListenerStream, WatchStream};
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -37,6 +38,7 @@ pub struct Seen {
 }
 
 pub struct ScriptedNode {
+    plans: Arc<watch::Sender<Plan>>,
     pub address: SocketAddr,
     seen: Arc<Mutex<Seen>>,
     working: Arc<AtomicUsize>,
@@ -45,6 +47,7 @@ pub struct ScriptedNode {
 
 struct Service {
     script: Script,
+    plans: Arc<watch::Sender<Plan>>,
     seen: Arc<Mutex<Seen>>,
     working: Arc<AtomicUsize>,
 }
@@ -125,8 +128,16 @@ impl ScriptedNode {
         let listener = tokio::net::TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (seen, working) = (Arc::default(), Arc::default());
+        let plans = Arc::new(watch::Sender::new(Plan {
+            revision: Revision::new("abc123").unwrap(),
+            stages: script.stages,
+            macros: Vec::new(),
+            size_limit: script.size_limit,
+            needs_body: true,
+        }));
         let service = Service {
             script,
+            plans: Arc::clone(&plans),
             seen: Arc::clone(&seen),
             working: Arc::clone(&working),
         };
@@ -135,6 +146,7 @@ impl ScriptedNode {
             .serve_with_incoming(TcpListenerStream::new(listener));
         let server = tokio::spawn(async move { server.await.unwrap() });
         Self {
+            plans,
             address,
             seen,
             working,
@@ -148,6 +160,14 @@ impl ScriptedNode {
 
     pub fn seen<T>(&self, read: impl FnOnce(&Seen) -> T) -> T {
         read(&self.seen.lock().unwrap())
+    }
+
+    /// Puts another policy in force.
+    pub fn change_policy(&self, revision: &str, stages: &[Stage]) {
+        self.plans.send_modify(|plan| {
+            plan.revision = Revision::new(revision).unwrap();
+            plan.stages = stages.iter().copied().collect();
+        });
     }
 
     /// Outcomes that it was told, by name.
@@ -197,19 +217,12 @@ impl ProcessingService for Service {
         &self,
         _: Request<pb::WatchPlanRequest>,
     ) -> Result<Response<Self::WatchPlanStream>, Status> {
-        let plan = Plan {
-            revision: Revision::new("abc123").unwrap(),
-            stages: self.script.stages,
-            macros: Vec::new(),
-            size_limit: self.script.size_limit,
-            needs_body: true,
-        };
-        let plan = pb::WatchPlanResponse {
-            plan: Some(plan.into()),
-        };
-        Ok(Response::new(Box::pin(
-            tokio_stream::once(Ok(plan)).chain(tokio_stream::pending()),
-        )))
+        let plans = WatchStream::new(self.plans.subscribe()).map(|plan| {
+            Ok(pb::WatchPlanResponse {
+                plan: Some(plan.into()),
+            })
+        });
+        Ok(Response::new(Box::pin(plans)))
     }
 
     async fn screen(

@@ -44,7 +44,7 @@ pub enum Event {
     /// A piece of the body came into the content, unless the body is not
     /// needed.
     Body,
-    /// The message is complete: [`finish`](Session::finish) is due.
+    /// The message is complete: [`finish`](super::Session::finish) is due.
     EndOfMessage,
     /// The message is given up, if there was one.
     Abort,

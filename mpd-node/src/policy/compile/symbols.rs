@@ -175,8 +175,11 @@ impl Compiler {
             .iter()
             .map(|(_, symbol)| &*symbol.name)
             .collect();
-        // Any two names of a letter or two are near each other.
-        let near = nearest(name, names.iter().copied()).filter(|_| name.len() > 3);
+        // Any two names of a letter or two are near each other, and no name is very long.
+        let near = (4..=64)
+            .contains(&name.len())
+            .then(|| nearest(name, names.iter().copied()))
+            .flatten();
         let remedy = match near {
             Some(near) => format!("did you mean {near}?"),
             None => {

@@ -583,25 +583,3 @@ fn all_mistakes_are_told_at_once_but_not_without_end() {
     assert_eq!(compile(&one.repeat(3), &[]).unwrap_err().0.len(), 3);
     assert_eq!(compile(&one.repeat(500), &[]).unwrap_err().0.len(), 50);
 }
-
-#[test]
-fn the_file_that_is_missing_is_named() {
-    let errors = Policy::from_files(BTreeMap::new()).unwrap_err();
-    assert_eq!(errors.0[0].file, "policy.toml");
-    let folder = tempfile::tempdir().unwrap();
-    let errors = Policy::load(&folder.path().join("none")).unwrap_err();
-    assert!(errors.0[0].file.ends_with("none/policy.toml"), "{errors}");
-}
-
-#[test]
-fn a_long_chain_of_expressions_is_no_burden() {
-    let mut text = String::from("[[expression]]\nsymbol = 'E0'\nwhen = 'BARE_LF'\nscore = 0\n");
-    for n in 1..3000 {
-        text.push_str(&format!(
-            "[[expression]]\nsymbol = 'E{n}'\nwhen = 'E{}'\nscore = 0\n",
-            n - 1
-        ));
-    }
-    let policy = compile(&text, &[]).unwrap();
-    assert_eq!(policy.expressions().len(), 3000);
-}

@@ -1,0 +1,26 @@
+//! What people who run mail filters complain of, each as a test of what happens here instead:
+//! against the real gateway, as a process, over a real socket.
+
+mod pain_01_every_failure_has_a_reason_and_a_trace_id;
+mod pain_02_fail_open_or_closed_is_a_table;
+mod pain_03_nodes_behind_the_gateway_come_and_go;
+mod pain_04_a_node_that_is_late_is_found;
+mod pain_05_large_mail_is_not_refused_for_ever;
+mod pain_06_unscanned_is_a_result;
+mod pain_07_work_that_nobody_waits_for_is_cancelled;
+mod pain_08_headers_keep_their_space;
+mod pain_09_headers_are_deleted_from_the_last;
+mod pain_10_skip_only_when_nobody_needs_the_rest;
+mod pain_11_every_message_leaves_a_stamp;
+mod pain_12_odd_macros_are_fine;
+mod pain_13_the_wrong_protocol_is_named;
+mod pain_14_raw_8bit_headers_are_bytes;
+mod pain_15_half_open_sockets_are_reaped;
+mod pain_16_reload_leaves_nothing_stale;
+mod pain_17_the_revision_is_in_each_verdict;
+mod pain_18_metrics_are_histograms;
+mod pain_22_one_exhaustive_mapping;
+mod support;
+mod wire_no_bit_that_was_not_offered;
+mod wire_old_versions_are_spoken;
+mod wire_progress_only_after_the_end_of_the_message;
