@@ -275,10 +275,10 @@ impl From<CallError> for Failure {
             CallError::TooLarge { .. } => FailureKind::Oversize,
             CallError::Overloaded(_) => FailureKind::Overload,
             CallError::NoPolicy(_) => FailureKind::PolicyMissing,
-            CallError::Unavailable(_) => FailureKind::NoNode,
+            // We cancel calls only where nobody waits for the answer; a node whose calls end so has gone away.
+            CallError::Unavailable(_) | CallError::Cancelled => FailureKind::NoNode,
             CallError::Deadline => FailureKind::Deadline,
-            // We cancel calls only where nobody waits for the answer; a node that says so gave up by itself.
-            CallError::Internal(_) | CallError::Cancelled => FailureKind::Internal,
+            CallError::Internal(_) => FailureKind::Internal,
         };
         Self {
             kind,

@@ -14,7 +14,7 @@ fn examples() -> Vec<(usize, String)> {
     for (at, line) in REFERENCE.lines().enumerate() {
         match &mut open {
             None if line == "```toml" || line == "```toml,files" => {
-                open = Some((at + 2, String::new()))
+                open = Some((at + 2, String::new()));
             }
             None => {}
             Some(_) if line == "```" => examples.extend(open.take()),

@@ -121,7 +121,7 @@ fn verdict() -> Verdict {
 }
 
 /// Through the encoded form, as a call does it.
-fn over_the_wire<W: Message + Default>(raw: W) -> W {
+fn over_the_wire<W: Message + Default>(raw: &W) -> W {
     W::decode(raw.encode_to_vec().as_slice()).unwrap()
 }
 
@@ -134,14 +134,14 @@ fn a_transaction_survives_the_wire() {
         Peer::Unknown,
     ] {
         let sent = transaction(peer);
-        let received = over_the_wire(pb::Transaction::from(sent.clone()));
+        let received = over_the_wire(&pb::Transaction::from(sent.clone()));
         assert_eq!(Transaction::try_from(received), Ok(sent));
     }
 }
 
 #[test]
 fn a_verdict_survives_the_wire() {
-    let received = over_the_wire(pb::Verdict::from(verdict()));
+    let received = over_the_wire(&pb::Verdict::from(verdict()));
     assert_eq!(Verdict::try_from(received), Ok(verdict()));
 }
 
@@ -158,7 +158,7 @@ fn plans_screenings_and_settlements_survive_the_wire() {
         needs_body: true,
     };
     assert_eq!(
-        Plan::try_from(over_the_wire(pb::Plan::from(plan.clone()))),
+        Plan::try_from(over_the_wire(&pb::Plan::from(plan.clone()))),
         Ok(plan)
     );
 
@@ -166,7 +166,7 @@ fn plans_screenings_and_settlements_survive_the_wire() {
         transaction: transaction(Peer::Unknown),
         stage: Stage::Data,
     };
-    let received = over_the_wire(pb::ScreenRequest::from(request.clone()));
+    let received = over_the_wire(&pb::ScreenRequest::from(request.clone()));
     assert_eq!(ScreenRequest::try_from(received), Ok(request));
 
     for kind in [
@@ -187,7 +187,7 @@ fn plans_screenings_and_settlements_survive_the_wire() {
             },
             kept: true,
         };
-        let received = over_the_wire(pb::SettleRequest::from(settlement.clone()));
+        let received = over_the_wire(&pb::SettleRequest::from(settlement.clone()));
         assert_eq!(Settlement::try_from(received), Ok(settlement));
     }
 }
@@ -215,7 +215,7 @@ fn what_breaks_the_contract_is_refused_with_the_field_named() {
         (
             |t| {
                 t.connection.as_mut().unwrap().peer =
-                    Some(pb::connection::Peer::Ip(Bytes::from_static(b"12345")))
+                    Some(pb::connection::Peer::Ip(Bytes::from_static(b"12345")));
             },
             "connection.ip: an IP address has 4 or 16 bytes",
         ),

@@ -114,7 +114,7 @@ fn nul_and_invalid_utf8_in_headers_body_and_addresses() {
 
 #[test]
 fn clients_whose_names_are_no_text() {
-    let attacked = Attacked::embedded();
+    let mut attacked = Attacked::embedded();
     for name in [&b"\xff\xfe"[..], b"", b"\x1b]0;title\x07", &[b'h'; 60_000]] {
         let client = Client {
             host: Bytes::copy_from_slice(name),
@@ -125,6 +125,7 @@ fn clients_whose_names_are_no_text() {
         let mut server = Sender::connect_as(attacked.gateway.port(), Flavour::Postfix, client);
         assert_eq!(server.send(typed("text/plain", "x")).answer(), "accept");
     }
+    attacked.is_well("names that are no text");
     let log = attacked.gateway.log();
     assert!(
         !log.contains('\x1b') && !log.contains('\x07'),

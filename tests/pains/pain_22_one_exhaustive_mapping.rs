@@ -101,7 +101,7 @@ fn every_status_of_a_node() {
             Code::FailedPrecondition => ("451 4.3.0 ", "policy-missing"),
             Code::ResourceExhausted => ("451 4.3.2 ", "overload"),
             Code::DeadlineExceeded => ("451 4.3.0 ", "deadline"),
-            Code::Unavailable | Code::Unknown => ("451 4.3.0 ", "no-node"),
+            Code::Unavailable | Code::Unknown | Code::Cancelled => ("451 4.3.0 ", "no-node"),
             // The node's own limit of size: it will be no smaller at the next try.
             Code::OutOfRange => ("552 5.3.4 ", "oversize"),
             _ => ("451 4.3.0 ", "internal"),

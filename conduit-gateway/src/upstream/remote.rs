@@ -171,7 +171,8 @@ impl Nodes {
                 Err(error) => error,
             };
             let elsewhere = match &error {
-                CallError::Unavailable(_) => {
+                // We hang up only where nobody waits: a call that was cancelled is one that the node let go when it ended.
+                CallError::Unavailable(_) | CallError::Cancelled => {
                     node.shun(self.began);
                     true
                 }
@@ -181,8 +182,7 @@ impl Nodes {
                 CallError::Malformed(_)
                 | CallError::TooLarge { .. }
                 | CallError::Deadline
-                | CallError::Internal(_)
-                | CallError::Cancelled => false,
+                | CallError::Internal(_) => false,
             };
             tracing::debug!(node = node.address, %error, try_elsewhere = elsewhere && n == 0, "a call failed");
             if !elsewhere {

@@ -118,7 +118,7 @@ impl Output {
         self.after_word = true;
         match &mut self.pending {
             Some((charset, bytes)) if *charset == label && !is_stateful(&label) => {
-                bytes.extend_from_slice(&content)
+                bytes.extend_from_slice(&content);
             }
             _ => {
                 self.flush();

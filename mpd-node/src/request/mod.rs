@@ -7,7 +7,7 @@
 //! wrong with it. Parameters, addresses and encoded words are parsed here too, because they are attacker-sized:
 //! `mail-parser` turns boundaries into lossy UTF-8, decodes each encoded word alone (a multi-byte character split over
 //! two words is lost), and rescans to the end of the field for each `=?` that does not end.
-//! What `mail-parser` does in linear time and well is taken from it: dates, quoted-printable, character sets that the
+//! What `mail-parser` does in linear time and well is taken from it: dates, hexadecimal escapes, character sets that the
 //! web's list lacks (UTF-7, the IBM code pages) and HTML entities. Base64 is decoded by `base64-simd`, other
 //! character sets by `encoding_rs`.
 //!

@@ -106,6 +106,8 @@ impl ProcessingService for Processing {
     }
 }
 
+// By value, as `map_err` hands it over.
+#[allow(clippy::needless_pass_by_value)]
 fn malformed(problem: InvalidMessage) -> Status {
     CallError::Malformed(problem.to_string()).into()
 }
