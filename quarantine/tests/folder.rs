@@ -402,7 +402,7 @@ async fn copies_expire_by_age_number_and_size() {
         assert_eq!(files(&folder.path().join("entries")).len(), left);
     }
     assert_eq!(store.stats().await.unwrap().bytes, 100 + 101 + 102);
-    assert_eq!(files(&folder.path().join("lease")), [PathBuf::new(); 0]);
+    assert_eq!(files(&folder.path().join("lease")), Vec::<PathBuf>::new());
 }
 
 #[tokio::test]
