@@ -41,24 +41,10 @@ pub fn main() -> ExitCode {
     match run(Arguments::parse(), systemd) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("conduit-gateway: {}", told(&error));
+            eprintln!("conduit-gateway: {}", millrace_runtime::told(error.as_ref()));
             ExitCode::FAILURE
         }
     }
-}
-
-/// The error and its causes, but none that the text before it tells already.
-fn told(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if text.is_empty() {
-            text = cause;
-        } else if !text.contains(&cause) {
-            text.push_str(": ");
-            text.push_str(&cause);
-        }
-    }
-    text
 }
 
 fn run(arguments: Arguments, systemd: SystemdSockets) -> anyhow::Result<()> {

@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::exit::Exit;
 use crate::output::OutputError;
-use crate::{explain, load, policy, quarantine, scan, up};
+use crate::{explain, generate, load, policy, quarantine, scan, up};
 
 /// Mail filtering as a shared cluster: run it, try it, ask it why.
 #[derive(Debug, Parser)]
@@ -30,6 +30,10 @@ enum Command {
     Quarantine(quarantine::QuarantineArgs),
     /// Play a mail server against a milter, and measure it
     Load(load::LoadArgs),
+    /// Print completions for a shell
+    Completions(generate::CompletionsArgs),
+    /// Write manual pages into a folder
+    Man(generate::ManArgs),
 }
 
 const AFTER_HELP: &str = "\
@@ -50,6 +54,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Quarantine(args) => quarantine::run(args),
         Command::Load(args) => load::run(args),
+        Command::Completions(args) => generate::completions(&args, Cli::command()),
+        Command::Man(args) => generate::man(&args, Cli::command()),
     };
     match result {
         Ok(exit) => exit.into(),
@@ -81,8 +87,6 @@ fn chain(error: &anyhow::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -4,6 +4,7 @@
 mod cli;
 mod exit;
 mod explain;
+mod generate;
 mod load;
 mod mail;
 mod output;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Parser, ValueEnum};
+use clap::{CommandFactory, Parser, ValueEnum};
 use millrace_runtime::admin::{Admin, Readiness};
 use millrace_runtime::lifecycle::{Drain, Hangups, Shutdown, notify};
 use millrace_runtime::metrics::Metrics;
@@ -65,13 +65,19 @@ refused, and the last good one stays in force.
 
 Example: mpd-node --listen 127.0.0.1:7750 --policy /etc/millrace/policy";
 
+/// The command line's definition: for manual pages.
+#[must_use]
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
+
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("mpd-node: {error:#}");
+            eprintln!("mpd-node: {}", millrace_runtime::told(error.as_ref()));
             ExitCode::FAILURE
         }
     }

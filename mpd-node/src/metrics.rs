@@ -5,13 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use millrace_proto::{CallError, Settlement, Stage, Verdict};
+use millrace_proto::{CallError, Revision, Settlement, Stage, Verdict};
 use millrace_runtime::metrics::{Metrics, SIZE_BUCKETS};
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder,
+};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 
 /// Handles to a node's metrics.
 #[derive(Debug)]
@@ -138,6 +142,18 @@ impl NodeMetrics {
         })
     }
 
+    /// Registers what is said of the policy: which revision is in force, and
+    /// whether its folder holds one that was refused.
+    pub(crate) fn tell_policy(
+        metrics: &Metrics,
+        look: impl Fn() -> PolicyState + Send + Sync + 'static,
+    ) {
+        let collector = PolicyCollector {
+            look: Box::new(look),
+        };
+        metrics.with_registry(|registry| registry.register_collector(Box::new(collector)));
+    }
+
     /// Counts a message as in flight until the guard is dropped.
     pub(crate) fn enter(self: &Arc<Self>, bytes: usize) -> InFlight {
         self.in_flight.inc();
@@ -204,6 +220,46 @@ impl NodeMetrics {
                 disposition: settlement.outcome.disposition.name(),
             })
             .inc();
+    }
+}
+
+/// How things stand with the policy.
+#[derive(Debug)]
+pub(crate) struct PolicyState {
+    /// The revision in force.
+    pub(crate) revision: Revision,
+    /// The folder holds something else, which does not compile.
+    pub(crate) refused: bool,
+}
+
+/// Looks at the policy when somebody asks for the metrics.
+struct PolicyCollector {
+    look: Box<dyn Fn() -> PolicyState + Send + Sync>,
+}
+
+impl fmt::Debug for PolicyCollector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PolicyCollector").finish_non_exhaustive()
+    }
+}
+
+impl Collector for PolicyCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let state = (self.look)();
+        let revision = Info::new(vec![("revision", state.revision.as_str().to_owned())]);
+        revision.encode(encoder.encode_descriptor(
+            "millrace_node_policy",
+            "The policy revision in force.",
+            None,
+            revision.metric_type(),
+        )?)?;
+        let refused = ConstGauge::new(i64::from(state.refused));
+        refused.encode(encoder.encode_descriptor(
+            "millrace_node_policy_refused",
+            "1 while the policy's folder holds one that does not compile.",
+            None,
+            refused.metric_type(),
+        )?)
     }
 }
 

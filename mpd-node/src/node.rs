@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::NodeConfig;
 use crate::copies::Copies;
-use crate::metrics::NodeMetrics;
+use crate::metrics::{NodeMetrics, PolicyState};
 use crate::plan_watch::PlanWatch;
 use crate::policy::{FolderSource, Policy, PolicyErrors, PolicyStore};
 use crate::pool::CpuPool;
@@ -82,7 +82,7 @@ impl Node {
             .policy
             .as_ref()
             .map(|folder| FolderSource::watch(folder, policies.clone()));
-        Ok(Self(Arc::new(Inner {
+        let node = Self(Arc::new(Inner {
             name: config.name.as_str().into(),
             policies,
             source,
@@ -90,7 +90,10 @@ impl Node {
             memory: Arc::new(Semaphore::new(units.clamp(1, Semaphore::MAX_PERMITS))),
             metrics: NodeMetrics::register(metrics),
             copies,
-        })))
+        }));
+        let told = node.clone();
+        NodeMetrics::tell_policy(metrics, move || told.policy_state());
+        Ok(node)
     }
 
     /// The name that it signs its verdicts with.
@@ -234,6 +237,14 @@ impl Node {
         match self.0.pool.run(move || span.in_scope(job)).await {
             Ok(result) => result,
             Err(_) => Err(internal()),
+        }
+    }
+
+    fn policy_state(&self) -> PolicyState {
+        let refused = |source: &FolderSource| source.status().refused.is_some();
+        PolicyState {
+            revision: self.revision(),
+            refused: self.0.source.as_ref().is_some_and(refused),
         }
     }
 

@@ -16,7 +16,7 @@ use millrace_proto::{
     Transaction, TransactionId, pb,
 };
 use millrace_quarantine::{Quarantine, State};
-use millrace_runtime::admin::Readiness;
+use millrace_runtime::admin::{Admin, Readiness};
 use millrace_runtime::lifecycle::{Drain, DrainLimits, Drained, Shutdown};
 use millrace_runtime::metrics::Metrics;
 use mpd_node::service::Server;
@@ -511,4 +511,59 @@ async fn without_a_store_a_discard_that_keeps_is_deferred() {
         (Disposition::Tempfail, false)
     );
     assert_eq!(verdict.degradations[0].wanted, "keep");
+}
+
+#[tokio::test]
+async fn metrics_name_the_revision_in_force_and_say_when_another_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    write_policy(folder.path(), "size_limit = \"1 MiB\"\n");
+    let metrics = Metrics::new("test");
+    let config = NodeConfig {
+        policy: Some(folder.path().into()),
+        ..NodeConfig::default()
+    };
+    let node = Node::start(&config, &metrics).unwrap();
+    let admin = Admin::bind(
+        "127.0.0.1:0".parse().unwrap(),
+        "test",
+        metrics,
+        Readiness::default(),
+    )
+    .await
+    .unwrap();
+    let address = admin.local_addr();
+    tokio::spawn(admin.serve(tokio_util::sync::CancellationToken::new()));
+    let revision = format!(
+        "millrace_node_policy_info{{revision=\"{}\"}} 1",
+        node.revision()
+    );
+    let first = scrape(address).await;
+    assert!(first.contains(&revision), "{first}");
+    assert!(first.contains("millrace_node_policy_refused 0"), "{first}");
+
+    write_policy(folder.path(), "size_limit = \"nonsense\"\n");
+    node.reload();
+    let refused = async {
+        while !scrape(address)
+            .await
+            .contains("millrace_node_policy_refused 1")
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), refused)
+        .await
+        .unwrap();
+    assert!(scrape(address).await.contains(&revision));
+}
+
+async fn scrape(address: SocketAddr) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = "GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
 }

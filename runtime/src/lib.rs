@@ -11,10 +11,12 @@ mod escape;
 pub mod lifecycle;
 pub mod metrics;
 pub mod telemetry;
+mod told;
 pub mod trace_context;
 pub mod verdict_log;
 
 pub use escape::printable;
+pub use told::told;
 
 /// Re-exported for [`trace_span!`].
 #[doc(hidden)]

@@ -55,3 +55,23 @@ fn wrong_arguments_end_with_2_and_say_what_is_right() {
         assert_eq!(ran.stdout, "", "{words:?}");
     }
 }
+
+#[test]
+fn completions_and_manual_pages_come_from_the_same_definitions() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = millrace(["completions", shell]).expect(0).stdout;
+        assert!(script.contains("messages-per-connection"), "{shell}");
+    }
+    let folder = tempfile::tempdir().expect("a temp folder");
+    let dir = folder.path().join("man1");
+    millrace(["man", dir.to_str().expect("a path")]).expect(0);
+    for (page, part) in [
+        ("millrace.1", "completions"),
+        ("millrace-scan.1", "recipient"),
+        ("conduit-gateway.1", "milter"),
+        ("mpd-node.1", "policy"),
+    ] {
+        let text = std::fs::read_to_string(dir.join(page)).expect(page);
+        assert!(text.contains(part), "{page}");
+    }
+}
