@@ -88,6 +88,12 @@ nextest:
 cargo-fuzz:
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --debug --locked --root $(TOOLS) cargo-fuzz@$(FUZZ_VERSION)
 
+## qmail: the static programs for a qmail host, in target/qmail
+.PHONY: qmail
+qmail: packages-build
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release -p millrace-qmail --target x86_64-unknown-linux-gnu --target-dir target/static
+	install -D -t target/qmail target/static/x86_64-unknown-linux-gnu/release/millrace-qmail-queue
+
 ## clean: remove what was built
 .PHONY: clean
 clean:

@@ -41,7 +41,10 @@ pub fn main() -> ExitCode {
     match run(Arguments::parse(), systemd) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("conduit-gateway: {}", millrace_runtime::told(error.as_ref()));
+            eprintln!(
+                "conduit-gateway: {}",
+                millrace_runtime::told(error.as_ref())
+            );
             ExitCode::FAILURE
         }
     }
@@ -140,7 +143,7 @@ impl Settings {
         }
         if self.config.clients.is_empty() {
             bail!(
-                "no mail server can connect: give --milter ({SPELLINGS}), or a [[client]] in --config"
+                "no mail server can connect: give --milter ({SPELLINGS}), or a [[client]] or [[conduit]] in --config"
             );
         }
         Ok(())

@@ -40,6 +40,8 @@ pub struct ClientConfig {
     pub name: ClientName,
     /// Which way its mail goes.
     pub direction: Direction,
+    /// What is spoken on its listeners.
+    pub protocol: Protocol,
     /// What waits on the other side.
     pub mta: Mta,
     /// Where it connects; at least one.
@@ -58,6 +60,27 @@ pub struct ClientConfig {
     pub message_size: Option<u64>,
     /// From the end of a message to its verdict; never above what the mail server waits.
     pub deadline: Duration,
+}
+
+/// What is spoken on a client's listeners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// The milter protocol: a mail server connects.
+    Milter,
+    /// The contract itself: a conduit connects.
+    Contract {
+        /// Whose word counts on the way that mail goes.
+        direction: DirectionFrom,
+    },
+}
+
+/// Whose word counts on the way that a conduit's mail goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DirectionFrom {
+    /// The listener's: it was configured.
+    Listener,
+    /// The conduit's, for each message: one qmail-queue takes mail of all ways.
+    Conduit,
 }
 
 /// What kind of mail server connects: it decides how long there is for an answer.
@@ -140,6 +163,7 @@ impl ClientConfig {
                 .parse()
                 .expect("a constant that is a name"),
             direction: Direction::Inbound,
+            protocol: Protocol::Milter,
             mta: Mta::Any,
             listen,
             socket_mode: 0o660,

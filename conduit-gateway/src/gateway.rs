@@ -151,7 +151,7 @@ impl Gateway {
                 let address = listener.address().clone();
                 tracing::info!(client = %client.config.name, listener = %address, "listening");
                 addresses.push((client.config.name.clone(), address));
-                tasks.spawn(listen::accept(listener, client.clone(), shared.clone()));
+                listen::serve(listener, &client, &shared, &tasks);
             }
             clients.push(client);
         }

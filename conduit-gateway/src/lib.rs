@@ -22,7 +22,7 @@ mod transaction;
 mod upstream;
 
 pub use address::{InvalidAddress, ListenAddress, SPELLINGS};
-pub use config::{ClientConfig, Config, Limits, Mta, Times};
+pub use config::{ClientConfig, Config, DirectionFrom, Limits, Mta, Protocol, Times};
 pub use failure::{FailureAction, FailureKind, FailureRow, FailureTable};
 pub use gateway::{Gateway, Running, StartError, Surroundings};
 pub use listen::{BindError, SystemdSockets};

@@ -1,6 +1,7 @@
 //! Listeners: where mail servers connect, and who of them may.
 
 mod bind;
+mod conduit;
 mod connection;
 mod message;
 mod screening;
@@ -11,8 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_util::task::TaskTracker;
 
+use crate::config::Protocol;
 use crate::failure::{Failure, FailureKind};
 use crate::gateway::{Client, Shared};
 use crate::metrics::Refused;
@@ -32,8 +35,36 @@ struct Slot {
 /// After an error of accept(2) that comes back at once, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Connections that were taken and are not served yet: the server takes them at once.
+const HANDED_OVER: usize = 64;
+
+/// Where the connections of a listener go.
+enum Taker {
+    Milter,
+    Contract(mpsc::Sender<conduit::Connected>),
+}
+
+/// Serves a listener, in tasks of the tracker, until the process's drain closes it.
+pub(crate) fn serve(
+    listener: Listener,
+    client: &Arc<Client>,
+    shared: &Arc<Shared>,
+    tasks: &TaskTracker,
+) {
+    let taker = match client.config.protocol {
+        Protocol::Milter => Taker::Milter,
+        Protocol::Contract { direction } => {
+            let (sender, receiver) = mpsc::channel(HANDED_OVER);
+            let (client, shared) = (client.clone(), shared.clone());
+            tasks.spawn(conduit::serve(receiver, client, shared, direction));
+            Taker::Contract(sender)
+        }
+    };
+    tasks.spawn(accept(listener, taker, client.clone(), shared.clone()));
+}
+
 /// Takes connections until the listener is to close.
-pub(crate) async fn accept(listener: Listener, client: Arc<Client>, shared: Arc<Shared>) {
+async fn accept(listener: Listener, taker: Taker, client: Arc<Client>, shared: Arc<Shared>) {
     let address: Arc<str> = listener.address().to_string().into();
     let closing = shared.drain.closing().clone();
     let mut closing = std::pin::pin!(closing.cancelled());
@@ -44,7 +75,7 @@ pub(crate) async fn accept(listener: Listener, client: Arc<Client>, shared: Arc<
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok(stream) => admit(stream, &address, &client, &shared),
+            Ok(stream) => admit(stream, &address, &taker, &client, &shared).await,
             Err(error) => {
                 tracing::warn!(listener = %address, client = %client.config.name, %error, "cannot take a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -54,7 +85,13 @@ pub(crate) async fn accept(listener: Listener, client: Arc<Client>, shared: Arc<
     listener.close();
 }
 
-fn admit(stream: Stream, listener: &Arc<str>, client: &Arc<Client>, shared: &Arc<Shared>) {
+async fn admit(
+    stream: Stream,
+    listener: &Arc<str>,
+    taker: &Taker,
+    client: &Arc<Client>,
+    shared: &Arc<Shared>,
+) {
     if let Some(peer) = stream.peer_ip()
         && !allowed(&client.config.allow, peer)
     {
@@ -67,6 +104,14 @@ fn admit(stream: Stream, listener: &Arc<str>, client: &Arc<Client>, shared: &Arc
         client.metrics.refused(Refused::TooMany);
         return;
     };
+    if let Taker::Contract(sender) = taker {
+        let tracked = shared.connections.token();
+        // The receiver is gone only when the process ends.
+        let _ = sender
+            .send(conduit::Connected::new(stream, doom, slot, tracked))
+            .await;
+        return;
+    }
     let (client, shared, listener) = (client.clone(), shared.clone(), listener.clone());
     let connections = shared.connections.clone();
     connections.spawn(async move {

@@ -54,6 +54,7 @@ impl Up {
 fn it_serves_milter_grpc_and_admin_and_says_how_to_connect() {
     // A short drain, so that the end is seen without waiting for others' patience.
     let mut up = Up::start(&[], "[drain]\ngrace_seconds = 0\n");
+    up.process.wait_for_line("Without F= Sendmail");
     let said = up.process.output();
     for part in [
         format!("smtpd_milters = inet:127.0.0.1:{}", up.milter.number()),

@@ -36,16 +36,19 @@ pub struct Document {
     limits: LimitsTable,
     time: TimeTable,
     client: Vec<Spanned<ClientTable>>,
+    conduit: Vec<Spanned<ConduitTable>>,
     failure: Vec<FailureTableRow>,
 }
 
-/// The gateway's part of a file that configures other things too: `limits`, `time`, `client` and `failure`.
+/// The gateway's part of a file that configures other things too: `limits`, `time`, `client`, `conduit`
+/// and `failure`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Section {
     pub(super) limits: LimitsTable,
     pub(super) time: TimeTable,
     pub(super) client: Vec<Spanned<ClientTable>>,
+    pub(super) conduit: Vec<Spanned<ConduitTable>>,
     pub(super) failure: Vec<FailureTableRow>,
 }
 
@@ -86,6 +89,42 @@ pub(super) struct ClientTable {
     pub(super) deadline_seconds: Option<Spanned<u64>>,
 }
 
+/// `[[conduit]]`: where conduits connect, which speak the contract.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ConduitTable {
+    pub(super) client: Spanned<String>,
+    pub(super) listen: Vec<Spanned<String>>,
+    pub(super) direction: Option<Spanned<String>>,
+    pub(super) socket_mode: Option<Spanned<String>>,
+    pub(super) socket_group: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) allow: Vec<Spanned<String>>,
+    pub(super) connections: Option<Spanned<usize>>,
+    pub(super) memory_mib: Option<Spanned<u64>>,
+    pub(super) message_size_kib: Option<Spanned<u64>>,
+    pub(super) deadline_seconds: Option<Spanned<u64>>,
+}
+
+impl ConduitTable {
+    /// As a client's table, of which it has all but the kind of mail server.
+    pub(super) fn as_client(&self) -> ClientTable {
+        ClientTable {
+            name: self.client.clone(),
+            listen: self.listen.clone(),
+            direction: self.direction.clone(),
+            mta: None,
+            socket_mode: self.socket_mode.clone(),
+            socket_group: self.socket_group.clone(),
+            allow: self.allow.clone(),
+            connections: self.connections.clone(),
+            memory_mib: self.memory_mib.clone(),
+            message_size_kib: self.message_size_kib.clone(),
+            deadline_seconds: self.deadline_seconds.clone(),
+        }
+    }
+}
+
 /// `[[failure]]`: a row of the failure table.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -111,6 +150,7 @@ impl Default for Document {
             limits: LimitsTable::default(),
             time: TimeTable::default(),
             client: Vec::new(),
+            conduit: Vec::new(),
             failure: Vec::new(),
         }
     }
@@ -134,6 +174,7 @@ impl Document {
             limits: self.limits.clone(),
             time: self.time.clone(),
             client: self.client.clone(),
+            conduit: self.conduit.clone(),
             failure: self.failure.clone(),
         }
     }

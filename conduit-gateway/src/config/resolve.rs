@@ -11,7 +11,7 @@ use millrace_runtime::config::{ConfigError, ConfigErrors};
 use toml::Spanned;
 
 use super::document::{ClientTable, FailureTableRow, LimitsTable, Section, TimeTable};
-use super::{ClientConfig, Config, Limits, Mta, Times};
+use super::{ClientConfig, Config, DirectionFrom, Limits, Mta, Protocol, Times};
 use crate::address::{ListenAddress, SPELLINGS};
 use crate::failure::{FailureRow, FailureTable};
 
@@ -75,18 +75,31 @@ impl Section {
         let times = resolver.times(&self.time);
         let mut clients = Vec::new();
         let (mut names, mut addresses) = (HashSet::new(), HashSet::new());
-        for (n, table) in self.client.iter().enumerate() {
+        let milters = self.client.iter().enumerate().map(|(n, table)| {
             let key = format!("client[{n}]");
-            let client = resolver.client(&key, table.get_ref(), &limits);
+            (key, "name", table.get_ref().clone(), Protocol::Milter)
+        });
+        let conduits = self.conduit.iter().enumerate().map(|(n, table)| {
+            let direction = match table.get_ref().direction {
+                Some(_) => DirectionFrom::Listener,
+                None => DirectionFrom::Conduit,
+            };
+            let protocol = Protocol::Contract { direction };
+            let key = format!("conduit[{n}]");
+            (key, "client", table.get_ref().as_client(), protocol)
+        });
+        for (key, name_key, table, protocol) in milters.chain(conduits) {
+            let name_key = format!("{key}.{name_key}");
+            let client = resolver.client(&key, &name_key, &table, protocol, &limits);
             if !names.insert(client.name.clone()) {
                 resolver.refuse(
-                    table.get_ref().name.span(),
-                    &format!("{key}.name"),
+                    table.name.span(),
+                    &name_key,
                     format!("a client named {} was there before", client.name),
                     "give each client a name of its own, or list both addresses in `listen` of one",
                 );
             }
-            for (address, raw) in client.listen.iter().zip(&table.get_ref().listen) {
+            for (address, raw) in client.listen.iter().zip(&table.listen) {
                 let any_port = matches!(address, ListenAddress::Tcp(tcp) if tcp.port() == 0);
                 if !any_port && !addresses.insert(address.clone()) {
                     resolver.refuse(
@@ -221,12 +234,19 @@ impl Resolver<'_> {
         }
     }
 
-    fn client(&mut self, key: &str, table: &ClientTable, limits: &Limits) -> ClientConfig {
+    fn client(
+        &mut self,
+        key: &str,
+        name_key: &str,
+        table: &ClientTable,
+        protocol: Protocol,
+        limits: &Limits,
+    ) -> ClientConfig {
         let at = |name: &str| format!("{key}.{name}");
         let default = ClientConfig::new(Vec::new(), Vec::new());
         let name = self
             .parsed(
-                &at("name"),
+                name_key,
                 Some(&table.name),
                 "take a short name, such as mx-in",
             )
@@ -294,6 +314,7 @@ impl Resolver<'_> {
         ClientConfig {
             name,
             direction: direction.unwrap_or(default.direction),
+            protocol,
             mta,
             listen,
             socket_mode: self.mode(

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwapOption;
 use millrace_milter::{Steps, Wanted};
 use millrace_proto::{Plan, Stage};
+use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
 /// The current plan of a client, kept up to date by a task that ends with it.
@@ -26,6 +27,7 @@ pub(crate) struct CurrentPlan {
 #[derive(Debug, Clone)]
 pub(crate) struct PlanSink {
     current: Arc<ArcSwapOption<CurrentPlan>>,
+    changed: Arc<Notify>,
     followed: Arc<AtomicBool>,
     sized: bool,
 }
@@ -43,6 +45,7 @@ impl Plans {
     {
         let sink = PlanSink {
             current: Arc::default(),
+            changed: Arc::default(),
             followed: Arc::default(),
             sized,
         };
@@ -64,6 +67,20 @@ impl Plans {
     pub(crate) fn followed(&self) -> bool {
         self.sink.followed.load(Ordering::Relaxed)
     }
+
+    /// The first plan that is another than the one that was known.
+    pub(crate) async fn after(&self, known: Option<&Arc<CurrentPlan>>) -> Arc<CurrentPlan> {
+        loop {
+            let changed = self.sink.changed.notified();
+            let mut changed = std::pin::pin!(changed);
+            // From here on no change is missed.
+            changed.as_mut().enable();
+            match self.current() {
+                Some(plan) if known.is_none_or(|known| !Arc::ptr_eq(known, &plan)) => return plan,
+                _ => changed.await,
+            }
+        }
+    }
 }
 
 impl PlanSink {
@@ -83,6 +100,7 @@ impl PlanSink {
             plan: plan.clone(),
             wanted,
         })));
+        self.changed.notify_waiters();
     }
 }
 

@@ -9,6 +9,7 @@ mod activation;
 mod admission;
 mod carries_out;
 mod command_line;
+mod conduit;
 mod drain;
 mod embedded;
 mod failures;

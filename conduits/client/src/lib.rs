@@ -5,6 +5,7 @@
 //! here is one try.
 
 mod content;
+pub mod once;
 
 use std::time::Duration;
 

@@ -1,0 +1,56 @@
+//! Asking gateways in turn, within one deadline.
+
+use std::fs::File;
+use std::time::{Duration, Instant};
+
+use millrace_client::once::{self, Endpoint};
+use millrace_proto::{CallError, Transaction, Verdict};
+
+/// What is left of a deadline that is too little for another try.
+const TOO_LATE: Duration = Duration::from_millis(5);
+
+/// Has a message judged by the first gateway that gives a verdict. A gateway gets an equal share of what is left, so
+/// that one which hangs does not take the others' time.
+///
+/// # Errors
+/// Why the last that was asked gave none.
+pub fn judge(
+    gateways: &[Endpoint],
+    transaction: &Transaction,
+    content: &File,
+    deadline: Duration,
+    mut failed: impl FnMut(&Endpoint, &CallError),
+) -> Result<Verdict, CallError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CallError::Internal(error.to_string()))?;
+    let end = Instant::now() + deadline;
+    let mut last = CallError::Unavailable("there is no gateway".to_owned());
+    for (n, gateway) in gateways.iter().enumerate() {
+        let left = end.saturating_duration_since(Instant::now());
+        if left < TOO_LATE {
+            return Err(CallError::Deadline);
+        }
+        let share = left / u32::try_from(gateways.len() - n).unwrap_or(u32::MAX);
+        match runtime.block_on(once::process(gateway, transaction, content, share)) {
+            Ok(verdict) => return Ok(verdict),
+            Err(error) => {
+                failed(gateway, &error);
+                last = error;
+            }
+        }
+        match last {
+            CallError::Unavailable(_)
+            | CallError::Overloaded(_)
+            | CallError::NoPolicy(_)
+            | CallError::UnknownRevision(_)
+            | CallError::Deadline
+            | CallError::Cancelled
+            | CallError::Internal(_) => {}
+            // It is so everywhere.
+            CallError::Malformed(_) | CallError::TooLarge { .. } => break,
+        }
+    }
+    Err(last)
+}

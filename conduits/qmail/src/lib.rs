@@ -1,0 +1,30 @@
+//! Millrace in front of qmail: `millrace-qmail-queue` stands where qmail-queue stood, has each message judged over the
+//! network or a unix socket, and becomes the real qmail-queue with what is to be queued; `millrace-dot-qmail` judges
+//! one delivery for a `.qmail` line.
+//!
+//! A message's way: [`queue::run`] → [`MemoryFile`] and [`Envelope`] → [`Caller`] → [`judge()`] → [`Carried`] → edits →
+//! the real qmail-queue, in place.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod caller;
+mod carry;
+mod config;
+mod edit;
+mod envelope;
+mod exit;
+mod judge;
+mod log;
+mod memory_file;
+pub mod queue;
+mod received;
+
+pub use caller::{Caller, CallerKind, Users};
+pub use carry::Carried;
+pub use config::{Config, OnFailure};
+pub use edit::{apply, edited_envelope};
+pub use envelope::{Envelope, EnvelopeError};
+pub use exit::{Exit, one_line};
+pub use judge::judge;
+pub use log::Log;
+pub use memory_file::MemoryFile;
+pub use received::Received;
