@@ -138,6 +138,9 @@ impl Settings {
         if self.document.policy.is_some() && !self.document.embedded {
             bail!("a policy folder without --embedded is read by nobody: give it to the nodes");
         }
+        if self.document.quarantine.store.is_some() && !self.document.embedded {
+            bail!("[quarantine] without embedded is used by nobody: give it to the nodes");
+        }
         if self.config.clients.is_empty() {
             bail!(
                 "no mail server can connect: give --milter ({SPELLINGS}), or a [[client]] or [[conduit]] in --config"
@@ -175,6 +178,7 @@ impl Settings {
         let node = Node::start(
             &NodeConfig {
                 policy: self.document.policy.clone(),
+                quarantine: self.document.quarantine.clone(),
                 ..NodeConfig::default()
             },
             metrics,

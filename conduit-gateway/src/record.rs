@@ -173,6 +173,7 @@ pub(crate) fn settlement(
             kind,
             disposition: verdict.disposition,
         },
+        kept: verdict.keep,
     }
 }
 
@@ -191,5 +192,7 @@ pub(crate) fn withdrawn(
             kind: OutcomeKind::Aborted,
             disposition: Disposition::Tempfail,
         },
+        // A node may have been further than its answer.
+        kept: true,
     }
 }

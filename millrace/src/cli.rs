@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::exit::Exit;
 use crate::output::OutputError;
-use crate::{explain, generate, load, policy, scan, up};
+use crate::{explain, generate, load, policy, quarantine, scan, up};
 
 /// Mail filtering as a shared cluster: run it, try it, ask it why.
 #[derive(Debug, Parser)]
@@ -26,6 +26,8 @@ enum Command {
     Policy(policy::PolicyArgs),
     /// Find a message's verdict in the logs, and say why
     Explain(explain::ExplainArgs),
+    /// Look at kept copies: list, show, delete
+    Quarantine(quarantine::QuarantineArgs),
     /// Play a mail server against a milter, and measure it
     Load(load::LoadArgs),
     /// Print completions for a shell
@@ -50,6 +52,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Scan(args) => scan::run(args),
         Command::Policy(args) => policy::run(args),
         Command::Explain(args) => explain::run(&args),
+        Command::Quarantine(args) => quarantine::run(args),
         Command::Load(args) => load::run(args),
         Command::Completions(args) => generate::completions(&args, Cli::command()),
         Command::Man(args) => generate::man(&args, Cli::command()),

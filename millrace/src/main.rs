@@ -9,6 +9,7 @@ mod load;
 mod mail;
 mod output;
 mod policy;
+mod quarantine;
 mod scan;
 mod size;
 mod up;

@@ -22,6 +22,27 @@ pub struct NodeConfig {
     /// Bytes of content in memory at most, over all calls; above that calls
     /// are shed.
     pub memory: u64,
+    /// Where copies are kept.
+    pub quarantine: QuarantineConfig,
+}
+
+/// `[quarantine]`: where copies are kept, and how long.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QuarantineConfig {
+    /// `file:///path` or an absolute path; `None` for no store.
+    pub store: Option<String>,
+    /// Copies older than this are deleted; 0 for never. Days.
+    pub keep_days: u32,
+}
+
+impl Default for QuarantineConfig {
+    fn default() -> Self {
+        Self {
+            store: None,
+            keep_days: 30,
+        }
+    }
 }
 
 impl Default for NodeConfig {
@@ -31,6 +52,7 @@ impl Default for NodeConfig {
             policy: None,
             workers: 0,
             memory: DEFAULT_MEMORY_MIB << 20,
+            quarantine: QuarantineConfig::default(),
         }
     }
 }
@@ -53,6 +75,7 @@ pub(crate) struct FileConfig {
     pub(crate) memory_mib: u64,
     /// Age at which connections are asked to go; 0 for never.
     pub(crate) max_connection_age_seconds: u64,
+    pub(crate) quarantine: QuarantineConfig,
     pub(crate) log: LogConfig,
     pub(crate) otlp: OtlpConfig,
     pub(crate) drain: DrainLimits,
@@ -74,6 +97,7 @@ impl Default for FileConfig {
             workers: 0,
             memory_mib: DEFAULT_MEMORY_MIB,
             max_connection_age_seconds: DEFAULT_MAX_AGE_SECONDS,
+            quarantine: QuarantineConfig::default(),
             log: LogConfig::default(),
             otlp: OtlpConfig::default(),
             drain: DrainLimits::default(),
@@ -93,6 +117,7 @@ impl FileConfig {
             policy: self.policy.clone(),
             workers: self.workers,
             memory: self.memory_mib << 20,
+            quarantine: self.quarantine.clone(),
         }
     }
 

@@ -13,6 +13,7 @@ pub mod app;
 pub mod archive;
 mod checks;
 mod config;
+mod copies;
 mod metrics;
 mod node;
 mod plan_watch;
@@ -23,6 +24,6 @@ pub mod request;
 pub mod service;
 mod verdict;
 
-pub use config::NodeConfig;
+pub use config::{NodeConfig, QuarantineConfig};
 pub use node::{Node, StartError};
 pub use plan_watch::PlanWatch;

@@ -7,13 +7,15 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use millrace_proto::{
-    CallError, ClientName, Direction, Revision, ScreenRequest, Settlement, Stage, Transaction,
-    Verdict,
+    CallError, ClientName, Direction, Keeping, Revision, ScreenRequest, Settlement, Stage,
+    Transaction, Verdict,
 };
+use millrace_quarantine::QuarantineError;
 use millrace_runtime::metrics::Metrics;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::NodeConfig;
+use crate::copies::Copies;
 use crate::metrics::{NodeMetrics, PolicyState};
 use crate::plan_watch::PlanWatch;
 use crate::policy::{FolderSource, Policy, PolicyErrors, PolicyStore};
@@ -33,6 +35,7 @@ struct Inner {
     pool: CpuPool,
     memory: Arc<Semaphore>,
     metrics: Arc<NodeMetrics>,
+    copies: Option<Copies>,
 }
 
 /// Why a node does not start.
@@ -41,6 +44,9 @@ pub enum StartError {
     /// The policy does not compile, so there is nothing to judge by.
     #[error("the policy is refused:\n{0}")]
     Policy(#[from] PolicyErrors),
+    /// The store for kept copies cannot be opened.
+    #[error("key `quarantine.store`: {0}")]
+    Quarantine(#[from] QuarantineError),
 }
 
 /// Up to this size a message is judged where the call came in; a larger one
@@ -65,6 +71,12 @@ impl Node {
             Some(folder) => Policy::load(folder)?,
             None => Policy::builtin()?,
         };
+        let copies = Copies::open(&config.quarantine)?;
+        if copies.is_none() && policy.actions().iter().any(|action| action.keep) {
+            tracing::warn!(
+                "the policy keeps copies, and there is no store for them: name one with [quarantine] store"
+            );
+        }
         let policies = Arc::new(PolicyStore::new(policy));
         let source = config
             .policy
@@ -77,6 +89,7 @@ impl Node {
             pool: CpuPool::new(workers),
             memory: Arc::new(Semaphore::new(units.clamp(1, Semaphore::MAX_PERMITS))),
             metrics: NodeMetrics::register(metrics),
+            copies,
         }));
         let told = node.clone();
         NodeMetrics::tell_policy(metrics, move || told.policy_state());
@@ -132,7 +145,7 @@ impl Node {
     ) -> Result<Verdict, CallError> {
         let begun = Instant::now();
         let in_flight = self.0.metrics.enter(content.len());
-        let result = self.judge(transaction, content).await;
+        let result = self.judge_and_keep(transaction, content).await;
         drop(in_flight);
         self.count(Stage::EndOfMessage, &result, begun);
         result
@@ -141,6 +154,9 @@ impl Node {
     /// Takes note of what was done in the end.
     pub fn settle(&self, settlement: &Settlement) {
         self.0.metrics.settled(settlement);
+        if let Some(copies) = self.0.copies.as_ref().filter(|_| settlement.kept) {
+            copies.settle(settlement.clone());
+        }
         tracing::debug!(
             transaction = %settlement.transaction,
             client = %settlement.client,
@@ -172,6 +188,23 @@ impl Node {
         Ok(policy.size_limit(&transaction.client, transaction.direction))
     }
 
+    /// A verdict that promises a copy is given when the copy is durable, and
+    /// not before.
+    async fn judge_and_keep(
+        &self,
+        transaction: Arc<Transaction>,
+        content: Bytes,
+    ) -> Result<Verdict, CallError> {
+        let Some(copies) = &self.0.copies else {
+            return self.judge(transaction, content).await;
+        };
+        let verdict = self.judge(transaction.clone(), content.clone()).await?;
+        if verdict.keep {
+            copies.keep(&transaction, &verdict, content).await?;
+        }
+        Ok(verdict)
+    }
+
     async fn judge(
         &self,
         transaction: Arc<Transaction>,
@@ -187,10 +220,14 @@ impl Node {
         }
         let name = self.0.name.clone();
         let small = content.len() <= IN_PLACE;
+        let keeping = match self.0.copies {
+            Some(_) => Keeping::Available,
+            None => Keeping::Unavailable,
+        };
         let job = move || {
             shielded(|| {
                 let message = Message::parse(content, policy.limits());
-                judge(&policy, &name, &transaction, &message)
+                judge(&policy, &name, &transaction, &message, keeping)
             })
         };
         if small {

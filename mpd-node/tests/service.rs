@@ -15,11 +15,12 @@ use millrace_proto::{
     Outcome, OutcomeKind, Path as MailPath, Peer, Revision, ScreenRequest, Settlement, Stage,
     Transaction, TransactionId, pb,
 };
+use millrace_quarantine::{Quarantine, State};
 use millrace_runtime::admin::{Admin, Readiness};
 use millrace_runtime::lifecycle::{Drain, DrainLimits, Drained, Shutdown};
 use millrace_runtime::metrics::Metrics;
 use mpd_node::service::Server;
-use mpd_node::{Node, NodeConfig};
+use mpd_node::{Node, NodeConfig, QuarantineConfig};
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::health_client::HealthClient;
@@ -321,6 +322,7 @@ async fn a_settlement_is_taken() {
             kind: OutcomeKind::Done,
             disposition: Disposition::Accept,
         },
+        kept: false,
     };
     served.client().settle(settlement, options()).await.unwrap();
 }
@@ -403,6 +405,112 @@ fn write_policy(folder: &Path, text: &str) {
     let new = folder.join("policy.toml.new");
     std::fs::write(&new, text).unwrap();
     std::fs::rename(new, folder.join("policy.toml")).unwrap();
+}
+
+fn keeping(folder: &Path, policy: &str) -> NodeConfig {
+    let written = folder.join("policy");
+    std::fs::create_dir_all(&written).unwrap();
+    std::fs::write(written.join("policy.toml"), policy).unwrap();
+    NodeConfig {
+        policy: Some(written),
+        quarantine: QuarantineConfig {
+            store: Some(folder.join("kept").display().to_string()),
+            ..QuarantineConfig::default()
+        },
+        ..NodeConfig::default()
+    }
+}
+
+const REFUSE_AND_KEEP: &str = "[[action]]\nname = 'all'\ndo = 'reject'\nkeep = true\n";
+
+#[tokio::test]
+async fn a_refused_message_is_kept_and_settled() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = Served::with(keeping(folder.path(), REFUSE_AND_KEEP)).await;
+    let client = served.client();
+    let transaction = transaction();
+    let content = message("keep me");
+    let verdict = client
+        .process(&transaction, &Content::Memory(content.clone()), options())
+        .await
+        .unwrap();
+    assert_eq!(
+        (verdict.disposition, verdict.keep),
+        (Disposition::Reject, true)
+    );
+
+    let store = Quarantine::open(folder.path().join("kept").to_str().unwrap()).unwrap();
+    let id = transaction.id.to_string();
+    assert_eq!(store.record(&id).await.unwrap().state, State::Unconfirmed);
+    let copy = store.copy(&id).await.unwrap();
+    assert_eq!((&copy.content, &copy.verdict), (&content, &verdict));
+
+    let settlement = Settlement {
+        transaction: transaction.id,
+        client: client_name(),
+        queue_id: None,
+        revision: None,
+        outcome: Outcome {
+            kind: OutcomeKind::Done,
+            disposition: Disposition::Reject,
+        },
+        kept: true,
+    };
+    client.settle(settlement, options()).await.unwrap();
+    let settled = async {
+        while store.record(&id).await.unwrap().state == State::Unconfirmed {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), settled)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn without_a_durable_copy_there_is_no_verdict() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = Served::with(keeping(folder.path(), REFUSE_AND_KEEP)).await;
+    std::fs::write(folder.path().join("kept/entries"), "in the way").unwrap();
+    let error = judge(&served.client(), "keep me").await.unwrap_err();
+    assert!(matches!(error, CallError::Unavailable(_)), "{error}");
+    std::fs::remove_file(folder.path().join("kept/entries")).unwrap();
+    assert!(judge(&served.client(), "keep me").await.unwrap().keep);
+}
+
+#[tokio::test]
+async fn what_nobody_carries_out_is_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = Served::with(keeping(folder.path(), REFUSE_AND_KEEP)).await;
+    let scanned = Transaction {
+        conduit: ConduitKind::Scan,
+        ..transaction()
+    };
+    let content = Content::Memory(message("keep me"));
+    served
+        .client()
+        .process(&scanned, &content, options())
+        .await
+        .unwrap();
+    let store = Quarantine::open(folder.path().join("kept").to_str().unwrap()).unwrap();
+    assert_eq!(store.stats().await.unwrap().entries, 0);
+}
+
+#[tokio::test]
+async fn without_a_store_a_discard_that_keeps_is_deferred() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = "[[action]]\nname = 'all'\ndo = 'discard'\nkeep = true\n";
+    let config = NodeConfig {
+        quarantine: QuarantineConfig::default(),
+        ..keeping(folder.path(), policy)
+    };
+    let served = Served::with(config).await;
+    let verdict = judge(&served.client(), "keep me").await.unwrap();
+    assert_eq!(
+        (verdict.disposition, verdict.keep),
+        (Disposition::Tempfail, false)
+    );
+    assert_eq!(verdict.degradations[0].wanted, "keep");
 }
 
 #[tokio::test]

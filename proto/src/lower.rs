@@ -8,7 +8,8 @@
 //!    discard.
 //! 2. What cannot be done is replaced by the nearest thing that loses nothing:
 //!    a refusal nobody can hear becomes a kept copy, else a temporary failure;
-//!    a hold becomes a kept copy, else a temporary failure.
+//!    a hold becomes a kept copy, else a temporary failure; so does a discard
+//!    whose copy cannot be kept.
 //! 3. Only a conduit that can neither refuse nor delay (a bounce that the queue
 //!    itself hands in) lets a message through that the policy wanted stopped.
 
@@ -34,7 +35,19 @@ pub fn lower(mut verdict: Verdict, transaction: &Transaction, keeping: Keeping) 
     lower_disposition(&mut verdict, can, keeping);
     if verdict.keep && keeping == Keeping::Unavailable {
         verdict.keep = false;
-        degrade(&mut verdict, "keep", "nothing", "no store for kept copies");
+        let done = match verdict.disposition {
+            // The copy was all that would have been left of it.
+            Disposition::Discard if can.tempfail => Disposition::Tempfail,
+            Disposition::Discard => Disposition::Accept,
+            other => other,
+        };
+        let given = if done == verdict.disposition {
+            "nothing"
+        } else {
+            done.name()
+        };
+        verdict.disposition = done;
+        degrade(&mut verdict, "keep", given, "no store for kept copies");
     }
     match verdict.disposition {
         Disposition::Accept | Disposition::Hold => lower_edits(&mut verdict, transaction),

@@ -197,6 +197,8 @@ pub struct Settlement {
     pub revision: Option<Revision>,
     /// What was done.
     pub outcome: Outcome,
+    /// Whether there may be a kept copy.
+    pub kept: bool,
 }
 
 /// What was really done.

@@ -185,6 +185,7 @@ fn plans_screenings_and_settlements_survive_the_wire() {
                 kind,
                 disposition: Disposition::Tempfail,
             },
+            kept: true,
         };
         let received = over_the_wire(&pb::SettleRequest::from(settlement.clone()));
         assert_eq!(Settlement::try_from(received), Ok(settlement));

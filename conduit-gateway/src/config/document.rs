@@ -7,6 +7,7 @@ use millrace_runtime::admin;
 use millrace_runtime::config::{self, ConfigErrors};
 use millrace_runtime::lifecycle::DrainLimits;
 use millrace_runtime::telemetry::{LogConfig, OtlpConfig};
+use mpd_node::QuarantineConfig;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -24,6 +25,8 @@ pub struct Document {
     pub nodes: Vec<Spanned<String>>,
     /// Where health, readiness and metrics are served.
     pub admin: SocketAddr,
+    /// Where copies are kept, with `embedded`.
+    pub quarantine: QuarantineConfig,
     /// What is logged.
     pub log: LogConfig,
     /// Where traces go.
@@ -140,6 +143,7 @@ impl Default for Document {
             policy: None,
             nodes: Vec::new(),
             admin: admin::DEFAULT_ADDRESS,
+            quarantine: QuarantineConfig::default(),
             log: LogConfig::default(),
             otlp: OtlpConfig::default(),
             drain: DrainLimits::default(),

@@ -11,7 +11,7 @@ use millrace_runtime::admin;
 use millrace_runtime::config::{self, ConfigErrors};
 use millrace_runtime::lifecycle::DrainLimits;
 use millrace_runtime::telemetry::{LogConfig, OtlpConfig, TelemetryConfig};
-use mpd_node::NodeConfig;
+use mpd_node::{NodeConfig, QuarantineConfig};
 use serde::Deserialize;
 
 use super::UpArgs;
@@ -36,6 +36,7 @@ struct Document {
     admin: SocketAddr,
     node: NodeTable,
     gateway: Section,
+    quarantine: QuarantineConfig,
     log: LogConfig,
     otlp: OtlpConfig,
     drain: DrainLimits,
@@ -63,6 +64,7 @@ impl Default for Document {
             admin: admin::DEFAULT_ADDRESS,
             node: NodeTable::default(),
             gateway: Section::default(),
+            quarantine: QuarantineConfig::default(),
             log: LogConfig::default(),
             otlp: OtlpConfig::default(),
             drain: DrainLimits::default(),
@@ -124,6 +126,7 @@ impl Settings {
                 policy: args.policy.or(document.policy),
                 workers,
                 memory: memory_mib.map_or(node.memory, |mib| mib << 20),
+                quarantine: document.quarantine,
             },
             listen: args.listen.unwrap_or(listen),
             max_connection_age: (max_connection_age_seconds > 0)

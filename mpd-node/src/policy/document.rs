@@ -235,8 +235,8 @@ pub(super) struct Action {
     pub(super) recipient_domain: Option<Spanned<Words>>,
     #[serde(rename = "description")]
     pub(super) _description: Option<String>,
-    #[serde(rename = "keep")]
-    pub(super) _keep: Option<bool>,
+    #[serde(default)]
+    pub(super) keep: bool,
 }
 
 /// What ends the search for an action.

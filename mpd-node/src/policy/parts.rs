@@ -92,6 +92,7 @@ pub(crate) struct Action {
     pub(crate) reply: Option<ReplyTemplate>,
     pub(crate) reason: Template,
     pub(crate) edits: Box<[EditTemplate]>,
+    pub(crate) keep: bool,
 }
 
 /// The score from which an action is done.

@@ -14,6 +14,7 @@ use crate::policy::{Action, Level, Policy};
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Decision {
     pub(super) disposition: Disposition,
+    pub(super) keep: bool,
     pub(super) reply: Option<Reply>,
     pub(super) hold_reason: String,
     pub(super) edits: Edits,
@@ -66,6 +67,7 @@ pub(super) fn decide(
     };
     let mut decision = Decision {
         disposition: Disposition::Accept,
+        keep: false,
         reply: None,
         hold_reason: String::new(),
         edits: Edits::default(),
@@ -92,6 +94,7 @@ pub(super) fn decide(
         if !applies {
             continue;
         }
+        decision.keep |= action.keep;
         if let Some(disposition) = action.then {
             decided = true;
             decision.disposition = disposition;

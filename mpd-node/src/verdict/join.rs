@@ -21,6 +21,7 @@ pub(super) fn join(
         verdict.score = worst.score;
         verdict.threshold = worst.threshold;
     }
+    verdict.keep = decisions.iter().any(|decision| decision.keep);
     if decisions.len() == 1 {
         let Some(only) = decisions.pop() else {
             return;

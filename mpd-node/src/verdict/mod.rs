@@ -27,6 +27,7 @@ pub(crate) fn judge(
     node: &Arc<str>,
     transaction: &Transaction,
     message: &Message,
+    keeping: Keeping,
 ) -> Verdict {
     let facts = Facts::of_message(policy, transaction, message);
     let findings = checks::run(&facts);
@@ -47,7 +48,7 @@ pub(crate) fn judge(
     verdict.edits = removed;
     let count = transaction.envelope.recipients.len();
     join::join(&mut verdict, policy, count, &classes, decisions);
-    lower(finish(verdict, findings), transaction, Keeping::Unavailable)
+    lower(finish(verdict, findings), transaction, keeping)
 }
 
 /// Judges what is known before there is a message: only lists that refuse have a say.

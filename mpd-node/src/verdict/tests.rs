@@ -55,7 +55,13 @@ const PLAIN: &str = "From: Alice <alice@sender.example>\r\nTo: bob@here.example\
 
 fn judged(policy: &Policy, transaction: &Transaction, content: &str) -> Verdict {
     let message = Message::parse(Bytes::copy_from_slice(content.as_bytes()), policy.limits());
-    judge(policy, &Arc::from("node-1"), transaction, &message)
+    judge(
+        policy,
+        &Arc::from("node-1"),
+        transaction,
+        &message,
+        Keeping::Unavailable,
+    )
 }
 
 fn verdict(text: &str, content: &str) -> Verdict {

@@ -350,6 +350,7 @@ impl TryFrom<pb::SettleRequest> for Settlement {
             queue_id: non_empty(raw.queue_id),
             revision: revision("revision", &raw.revision)?,
             outcome: required("outcome", raw.outcome)?.try_into()?,
+            kept: raw.kept,
         })
     }
 }
@@ -362,6 +363,7 @@ impl From<Settlement> for pb::SettleRequest {
             queue_id: settlement.queue_id.unwrap_or_default(),
             revision: revision_text(settlement.revision.as_ref()),
             outcome: Some(settlement.outcome.into()),
+            kept: settlement.kept,
         }
     }
 }

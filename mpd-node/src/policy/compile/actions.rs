@@ -107,8 +107,8 @@ impl Compiler {
             None => Template::parse("score {score}: {symbols}", false).ok()?,
         };
         let edits = self.edits(source, key, written);
-        if then.is_none() && edits.is_empty() {
-            let remedy = "add `do`, or something that it changes, such as add_header";
+        if then.is_none() && edits.is_empty() && !written.keep {
+            let remedy = "add `do`, `keep`, or something that it changes, such as add_header";
             self.error(source, written.name.span(), key, "does nothing", remedy);
         }
         if let Some(Disposition::Reject | Disposition::Tempfail | Disposition::Discard) = then
@@ -128,6 +128,7 @@ impl Compiler {
             reply,
             reason,
             edits: edits.into(),
+            keep: written.keep,
         })
     }
 

@@ -1,11 +1,11 @@
-//! Finds `keep = true`, which this version refuses wherever it stands.
+//! Finds `keep = true` where it has no meaning: everywhere but in an action.
 
 use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
 /// The places of every `keep = true`, with the dotted key.
-pub(super) fn asked_for(text: &str) -> Vec<(Range<usize>, String)> {
+pub(super) fn misplaced(text: &str) -> Vec<(Range<usize>, String)> {
     let mut found = Vec::new();
     if let Ok(document) = DeTable::parse(text) {
         in_table(document.get_ref(), "", &mut found);
@@ -21,6 +21,9 @@ fn in_table(table: &DeTable<'_>, path: &str, found: &mut Vec<(Range<usize>, Stri
         } else {
             format!("{path}.{name}")
         };
+        if name == "keep" && path.starts_with("action[") {
+            continue;
+        }
         if name == "keep" && !matches!(value.get_ref(), DeValue::Boolean(false)) {
             found.push((key.span(), here));
             continue;

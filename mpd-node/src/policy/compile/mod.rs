@@ -167,15 +167,15 @@ impl Compiler {
             .map_err(|error| self.errors.push(error))
             .ok()?;
         let source = Source::new(name, self.files.shown(name), text);
-        let kept = keep::asked_for(&source.text);
+        let kept = keep::misplaced(&source.text);
         let refused = !kept.is_empty();
         for (span, key) in kept {
             self.error(
                 &source,
                 span,
                 key,
-                "kept copies are not in this version",
-                "remove it; `do = \"hold\"` holds a message in the mail server's own queue",
+                "only an action keeps a copy",
+                "move it to an [[action]]; its `when` can be the symbol of a list or a rule",
             );
         }
         match config::parse(&source.shown, &source.text) {

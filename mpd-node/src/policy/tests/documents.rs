@@ -504,20 +504,13 @@ const REFUSED: &[(&str, u32, &str, &str, &str)] = &[
     ),
     // Kept copies.
     (
-        "[[action]]\nname = 'a'\ndo = 'reject'\nkeep = true",
-        4,
-        "action[0].keep",
-        "kept copies are not in this version",
-        "hold",
-    ),
-    (
         "[[list]]\nsymbol = 'A'\nmatch = 'peer'\naction = 'reject'\nkeep = true",
         5,
         "list[0].keep",
-        "kept copies",
-        "remove it",
+        "only an action",
+        "move it to an [[action]]",
     ),
-    ("keep = true", 1, "keep", "kept copies", "remove it"),
+    ("keep = true", 1, "keep", "only an action", "move it"),
     // No TOML.
     ("[[rule]\n", 1, "", "", ""),
     ("a = = 1", 1, "", "", ""),

@@ -1,0 +1,47 @@
+//! Why the store did not do what was asked.
+
+/// Why the store did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuarantineError {
+    /// The store's address is not one that is understood.
+    #[error(
+        "'{0}' is no store: write file:///var/lib/millrace/quarantine, or the path of a folder"
+    )]
+    Address(String),
+    /// The folder cannot be made or opened.
+    #[error("the folder {path}: {source}")]
+    Folder {
+        /// The folder.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Reading or writing failed: it is full, read-only or away.
+    #[error("the store: {0}")]
+    Store(#[from] object_store::Error),
+    /// An object is not what was written.
+    #[error("{path} is damaged: {problem}")]
+    Damaged {
+        /// The object.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// There is no copy of this identifier.
+    #[error("there is no kept copy {0}")]
+    Unknown(String),
+    /// A message that no copy can be made of: its parts are above 4 GiB.
+    #[error("too large to be kept")]
+    TooLarge,
+    /// Another process expires copies at present.
+    #[error("another process expires copies at present; it is at it since less than ten minutes")]
+    Busy,
+}
+
+impl QuarantineError {
+    /// Whether it says that something is not there.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self, Self::Store(object_store::Error::NotFound { .. }))
+    }
+}

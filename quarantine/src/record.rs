@@ -1,0 +1,154 @@
+//! What a listing shows of a copy, and what the audit log has.
+
+use millrace_proto::{Edit, Outcome, OutcomeKind, Transaction, Verdict};
+use serde::{Deserialize, Serialize};
+
+use crate::when;
+
+/// What a listing shows of a copy. Text that comes from the message is not
+/// made printable, and bytes that are no UTF-8 are replaced: the copy itself
+/// has them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Identifier: that of the first transaction.
+    pub id: String,
+    /// The copy's name in the store.
+    pub hash: String,
+    /// When the transaction began: milliseconds since 1970, UTC.
+    pub time: u64,
+    /// The client that it came in by.
+    pub client: String,
+    /// The mail server's identifier, or empty.
+    pub queue_id: String,
+    /// The envelope's sender; empty for a bounce.
+    pub sender: String,
+    /// The envelope's recipients.
+    pub recipients: Vec<String>,
+    /// Recipients that the message was taken from: the copy is kept for them.
+    pub removed: Vec<String>,
+    /// The subject, as it stands in the message.
+    pub subject: String,
+    /// Bytes of the message.
+    pub size: u64,
+    /// What was found.
+    pub symbols: Vec<String>,
+    /// The message's score.
+    pub score: f64,
+    /// The policy's revision.
+    pub revision: String,
+    /// The disposition that was answered.
+    pub disposition: String,
+    /// What is known of what was done.
+    pub state: State,
+}
+
+/// What is known of what was done with the message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum State {
+    /// Nobody has told: the sender may have had the verdict or not.
+    Unconfirmed,
+    /// It was told.
+    Settled {
+        /// `done`, `aborted` or `failed`.
+        outcome: String,
+        /// The disposition that was carried out.
+        disposition: String,
+    },
+}
+
+/// An entry of the audit log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audit {
+    /// Milliseconds since 1970, UTC.
+    pub time: u64,
+    /// Who did it.
+    pub who: String,
+    /// What was done, such as `delete`.
+    pub action: String,
+    /// The copy's identifier.
+    pub id: String,
+}
+
+/// A listing is not to be filled by one message.
+const SUBJECT: usize = 300;
+
+impl Record {
+    pub(crate) fn new(
+        transaction: &Transaction,
+        verdict: &Verdict,
+        hash: &str,
+        content: &[u8],
+    ) -> Self {
+        let envelope = &transaction.envelope;
+        let removed = verdict.edits.iter().filter_map(|edit| match edit {
+            Edit::DeleteRecipient { index } => envelope.recipients.get(*index as usize),
+            _ => None,
+        });
+        Self {
+            id: transaction.id.to_string(),
+            hash: hash.to_owned(),
+            time: when::milliseconds(transaction.id),
+            client: transaction.client.to_string(),
+            queue_id: text(transaction.queue_id.as_deref().unwrap_or_default()),
+            sender: text(envelope.sender.as_ref().map_or(b"", |path| &path.address)),
+            recipients: envelope
+                .recipients
+                .iter()
+                .map(|path| text(&path.address))
+                .collect(),
+            removed: removed.map(|path| text(&path.address)).collect(),
+            subject: subject(content),
+            size: content.len() as u64,
+            symbols: verdict
+                .findings
+                .iter()
+                .map(|finding| finding.symbol.to_string())
+                .collect(),
+            score: verdict.score,
+            revision: verdict.revision.to_string(),
+            disposition: verdict.disposition.name().to_owned(),
+            state: State::Unconfirmed,
+        }
+    }
+}
+
+impl From<&Outcome> for State {
+    fn from(outcome: &Outcome) -> Self {
+        Self::Settled {
+            outcome: match &outcome.kind {
+                OutcomeKind::Done => "done",
+                OutcomeKind::Aborted => "aborted",
+                OutcomeKind::Failed { .. } => "failed",
+            }
+            .to_owned(),
+            disposition: outcome.disposition.name().to_owned(),
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The first Subject field, unfolded.
+fn subject(content: &[u8]) -> String {
+    let mut value: Option<Vec<u8>> = None;
+    for line in content.split(|&byte| byte == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            break;
+        }
+        let folded = matches!(line[0], b' ' | b'\t');
+        match &mut value {
+            Some(value) if folded && value.len() < SUBJECT => value.extend_from_slice(line),
+            Some(_) => break,
+            None if line.len() >= 8 && line[..8].eq_ignore_ascii_case(b"subject:") => {
+                value = Some(line[8..].trim_ascii_start().to_vec());
+            }
+            None => {}
+        }
+    }
+    let whole = text(&value.unwrap_or_default());
+    whole.chars().take(SUBJECT).collect()
+}

@@ -1,0 +1,529 @@
+//! Keeping, settling, finding and deleting.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use millrace_proto::{Settlement, Transaction, TransactionId, Verdict};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions};
+
+use crate::copy::{self, Copy};
+use crate::error::QuarantineError;
+use crate::filter::Filter;
+use crate::record::{Audit, Record, State};
+use crate::when;
+
+/// The store. Cheap to clone; all clones, and all processes that open the same
+/// store, share the same copies.
+#[derive(Clone)]
+pub struct Quarantine(Arc<Inner>);
+
+struct Inner {
+    address: String,
+    folder: PathBuf,
+    /// Writes are durable before they are acknowledged.
+    durable: Box<dyn ObjectStore>,
+    /// Writes are durable when the system comes to it: what can be made again.
+    quick: Box<dyn ObjectStore>,
+}
+
+/// Copies of a listing, newest first.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Page {
+    /// The copies.
+    pub records: Vec<Record>,
+    /// The identifier after which the next page begins; `None` when this was
+    /// the last.
+    pub next: Option<String>,
+}
+
+/// What is in the store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Number of copies.
+    pub entries: u64,
+    /// Bytes of their messages.
+    pub bytes: u64,
+    /// Copies of which nobody told what was done.
+    pub unconfirmed: u64,
+    /// When the oldest one's transaction began: milliseconds since 1970, UTC.
+    pub oldest: Option<u64>,
+}
+
+/// A message that comes again after this time is kept anew, in the place of
+/// its copy. Milliseconds.
+const RENEWED_AFTER: u64 = 12 * 3_600_000;
+
+/// Index records from the newest to the oldest, one folder at a time.
+pub(crate) struct Walk<'a> {
+    store: &'a Quarantine,
+    filter: &'a Filter,
+    /// Names at or above this are passed over.
+    below: Option<String>,
+    /// Folders and objects to come; the next one is the last.
+    days: Option<Vec<Path>>,
+    hours: Vec<Path>,
+    minutes: Vec<Path>,
+    objects: Vec<Path>,
+}
+
+impl Quarantine {
+    /// Opens a store, and makes its folder when there is none: `file:///path`,
+    /// or an absolute path.
+    ///
+    /// # Errors
+    /// The address is none, or the folder cannot be made.
+    pub fn open(address: &str) -> Result<Self, QuarantineError> {
+        let folder = PathBuf::from(address.strip_prefix("file://").unwrap_or(address));
+        if !folder.is_absolute() {
+            return Err(QuarantineError::Address(address.to_owned()));
+        }
+        std::fs::create_dir_all(&folder).map_err(|source| QuarantineError::Folder {
+            path: folder.display().to_string(),
+            source,
+        })?;
+        let durable = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
+        let quick = LocalFileSystem::new_with_prefix(&folder)?;
+        Ok(Self(Arc::new(Inner {
+            address: address.to_owned(),
+            folder,
+            durable: Box::new(durable),
+            quick: Box::new(quick),
+        })))
+    }
+
+    /// Keeps a copy. When this returns, it is durable; it is the same copy
+    /// whatever the number of calls for the same message.
+    ///
+    /// # Errors
+    /// The store did not acknowledge: the copy must not be promised.
+    pub async fn keep(
+        &self,
+        transaction: &Transaction,
+        verdict: &Verdict,
+        content: Bytes,
+    ) -> Result<(), QuarantineError> {
+        let hash = copy::hash(transaction, &content);
+        let path = entry(&hash);
+        let record = Record::new(transaction, verdict, &hash, &content);
+        let object = copy::write(transaction, verdict, content)?;
+        let written = self
+            .0
+            .durable
+            .put_opts(&path, object.clone(), PutMode::Create.into())
+            .await;
+        match written {
+            Ok(_) => {
+                return self
+                    .put_record(transaction.id, &record, PutMode::Create)
+                    .await;
+            }
+            Err(object_store::Error::AlreadyExists { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let known = self.copy_at(&path).await?;
+        if copy::hash(&known.transaction, &known.content) != hash {
+            return Err(QuarantineError::Damaged {
+                path: path.to_string(),
+                problem: "its content is not what its name says".to_owned(),
+            });
+        }
+        let first = known.transaction.id;
+        let age = record.time.saturating_sub(when::milliseconds(first));
+        if age > RENEWED_AFTER {
+            // It would expire before its time.
+            self.0.durable.put(&path, object).await?;
+            self.put_record(transaction.id, &record, PutMode::Create)
+                .await?;
+            return self.forget(first).await;
+        }
+        self.sync_folder_of(&hash).await?;
+        if first != transaction.id {
+            let text = first.to_string().into_bytes();
+            self.0
+                .quick
+                .put(&alias(transaction.id), text.into())
+                .await?;
+        }
+        let record = Record::new(&known.transaction, &known.verdict, &hash, &known.content);
+        self.put_record(first, &record, PutMode::Create).await
+    }
+
+    /// Notes what was done with a message, if there is a copy of it; whether
+    /// there is.
+    ///
+    /// # Errors
+    /// The store failed: the copy stays as it is.
+    pub async fn settle(&self, settlement: &Settlement) -> Result<bool, QuarantineError> {
+        let mut id = settlement.transaction;
+        let mut found = self.record_of(id).await;
+        if found.as_ref().is_err_and(QuarantineError::is_missing) {
+            let first = match self.0.quick.get(&alias(id)).await {
+                Ok(first) => first.bytes().await?,
+                Err(object_store::Error::NotFound { .. }) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            };
+            id = identifier(&String::from_utf8_lossy(&first))?;
+            found = self.record_of(id).await;
+        }
+        let mut record = match found {
+            Ok(record) => record,
+            Err(error) if error.is_missing() => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        record.state = State::from(&settlement.outcome);
+        if let Some(queue_id) = &settlement.queue_id {
+            record.queue_id = String::from_utf8_lossy(queue_id).into_owned();
+        }
+        self.put_record(id, &record, PutMode::Overwrite).await?;
+        Ok(true)
+    }
+
+    /// What a listing shows of a copy.
+    ///
+    /// # Errors
+    /// There is none, or the store failed.
+    pub async fn record(&self, id: &str) -> Result<Record, QuarantineError> {
+        match self.record_of(identifier(id)?).await {
+            Err(error) if error.is_missing() => Err(QuarantineError::Unknown(id.to_owned())),
+            other => other,
+        }
+    }
+
+    /// A copy, whole.
+    ///
+    /// # Errors
+    /// There is none, or the store failed.
+    pub async fn copy(&self, id: &str) -> Result<Copy, QuarantineError> {
+        let record = self.record(id).await?;
+        match self.copy_at(&entry(&record.hash)).await {
+            Err(error) if error.is_missing() => Err(QuarantineError::Unknown(id.to_owned())),
+            other => other,
+        }
+    }
+
+    /// At most `limit` copies that fit, newest first, from the one after
+    /// `after` on.
+    ///
+    /// # Errors
+    /// `after` is no identifier, or the store failed.
+    pub async fn list(
+        &self,
+        filter: &Filter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page, QuarantineError> {
+        let after = after.map(identifier).transpose()?;
+        let mut page = Page::default();
+        let mut walk = self.walk(filter, after);
+        while let Some(record) = walk.next().await? {
+            if !filter.takes(&record) {
+                continue;
+            }
+            if page.records.len() == limit {
+                page.next = page.records.last().map(|last| last.id.clone());
+                break;
+            }
+            page.records.push(record);
+        }
+        Ok(page)
+    }
+
+    /// Counts what is there.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn stats(&self) -> Result<Stats, QuarantineError> {
+        let mut stats = Stats::default();
+        let everything = Filter::default();
+        let mut walk = self.walk(&everything, None);
+        while let Some(record) = walk.next().await? {
+            stats.entries += 1;
+            stats.bytes += record.size;
+            stats.unconfirmed += u64::from(record.state == State::Unconfirmed);
+            stats.oldest = Some(record.time);
+        }
+        Ok(stats)
+    }
+
+    /// Deletes a copy for good, and notes in the audit log who did so.
+    ///
+    /// # Errors
+    /// There is none, or the store failed.
+    pub async fn delete(&self, id: &str, who: &str) -> Result<(), QuarantineError> {
+        let record = self.record(id).await?;
+        self.audit(who, "delete", id).await?;
+        self.remove(&record).await
+    }
+
+    /// The audit log of a day, `YYYYMMDD` (UTC), in its order.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn audit_log(&self, day: &str) -> Result<Vec<Audit>, QuarantineError> {
+        let mut log = Vec::new();
+        for path in self.objects_in(&Path::from(format!("audit/{day}"))).await? {
+            let bytes = self.0.quick.get(&path).await?.bytes().await?;
+            log.push(parsed(&path, &bytes)?);
+        }
+        Ok(log)
+    }
+
+    /// Makes index records for copies that have none; how many were made.
+    /// Copies are read whole: this is for a store that was restored, or that
+    /// lost power.
+    ///
+    /// # Errors
+    /// The store failed, or a copy is damaged.
+    pub async fn mend(&self) -> Result<u64, QuarantineError> {
+        let mut made = 0;
+        for folder in self.folders(&Path::from("entries")).await? {
+            for path in self.objects_in(&folder).await? {
+                let Copy {
+                    transaction,
+                    verdict,
+                    content,
+                } = self.copy_at(&path).await?;
+                if self.record_of(transaction.id).await.is_ok() {
+                    continue;
+                }
+                let hash = path.filename().unwrap_or_default();
+                let record = Record::new(&transaction, &verdict, hash, &content);
+                self.put_record(transaction.id, &record, PutMode::Create)
+                    .await?;
+                made += 1;
+            }
+        }
+        Ok(made)
+    }
+
+    pub(crate) fn objects(&self) -> &dyn ObjectStore {
+        &*self.0.quick
+    }
+
+    /// Takes a copy and its record away: the copy first, so that what is left
+    /// of a deletion that broke off can still be found.
+    pub(crate) async fn remove(&self, record: &Record) -> Result<(), QuarantineError> {
+        let id = identifier(&record.id)?;
+        let path = entry(&record.hash);
+        // It may have been kept anew since.
+        let is_its_own = match self.copy_at(&path).await {
+            Ok(copy) => copy.transaction.id == id,
+            Err(error) if error.is_missing() => false,
+            Err(QuarantineError::Damaged { .. }) => true,
+            Err(error) => return Err(error),
+        };
+        if is_its_own {
+            self.delete_object(&path).await?;
+        }
+        self.forget(id).await
+    }
+
+    async fn forget(&self, id: TransactionId) -> Result<(), QuarantineError> {
+        self.delete_object(&index(id)).await
+    }
+
+    async fn delete_object(&self, path: &Path) -> Result<(), QuarantineError> {
+        match self.0.quick.delete(path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(crate) fn walk<'a>(&'a self, filter: &'a Filter, after: Option<TransactionId>) -> Walk<'a> {
+        Walk {
+            store: self,
+            filter,
+            below: after.map(|id| index(id).to_string()),
+            days: None,
+            hours: Vec::new(),
+            minutes: Vec::new(),
+            objects: Vec::new(),
+        }
+    }
+
+    /// Makes the names in a copy's folder durable: whoever wrote the copy may
+    /// not be that far.
+    async fn sync_folder_of(&self, hash: &str) -> Result<(), QuarantineError> {
+        let folder = self.0.folder.join("entries").join(prefix(hash));
+        let shown = folder.display().to_string();
+        let synced =
+            tokio::task::spawn_blocking(move || std::fs::File::open(folder)?.sync_all()).await;
+        synced
+            .unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
+            .map_err(|source| QuarantineError::Folder {
+                path: shown,
+                source,
+            })
+    }
+
+    async fn audit(&self, who: &str, action: &str, id: &str) -> Result<(), QuarantineError> {
+        let time = when::now();
+        let audit = Audit {
+            time,
+            who: who.to_owned(),
+            action: action.to_owned(),
+            id: id.to_owned(),
+        };
+        let name = TransactionId::new();
+        let path = Path::from(format!("audit/{}/{name}", when::day(time)));
+        let text = json(&path, &audit)?;
+        self.0
+            .durable
+            .put_opts(&path, text.into(), PutMode::Create.into())
+            .await?;
+        Ok(())
+    }
+
+    async fn copy_at(&self, path: &Path) -> Result<Copy, QuarantineError> {
+        let bytes = self.0.quick.get(path).await?.bytes().await?;
+        copy::read(path.as_ref(), bytes)
+    }
+
+    async fn record_of(&self, id: TransactionId) -> Result<Record, QuarantineError> {
+        self.record_at(&index(id)).await
+    }
+
+    async fn record_at(&self, path: &Path) -> Result<Record, QuarantineError> {
+        let bytes = self.0.quick.get(path).await?.bytes().await?;
+        parsed(path, &bytes)
+    }
+
+    /// With [`PutMode::Create`] a record that is there stays.
+    async fn put_record(
+        &self,
+        id: TransactionId,
+        record: &Record,
+        mode: PutMode,
+    ) -> Result<(), QuarantineError> {
+        let path = index(id);
+        let text = json(&path, record)?;
+        let options = PutOptions::from(mode);
+        match self.0.quick.put_opts(&path, text.into(), options).await {
+            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn folders(&self, of: &Path) -> Result<Vec<Path>, QuarantineError> {
+        let mut folders = self
+            .0
+            .quick
+            .list_with_delimiter(Some(of))
+            .await?
+            .common_prefixes;
+        folders.sort_unstable();
+        Ok(folders)
+    }
+
+    async fn objects_in(&self, folder: &Path) -> Result<Vec<Path>, QuarantineError> {
+        let listed = self.0.quick.list_with_delimiter(Some(folder)).await?;
+        let mut objects: Vec<Path> = listed.objects.into_iter().map(|one| one.location).collect();
+        objects.sort_unstable();
+        Ok(objects)
+    }
+}
+
+impl Walk<'_> {
+    /// The next older record that can fit, by its time; the rest of the filter
+    /// is the caller's.
+    pub(crate) async fn next(&mut self) -> Result<Option<Record>, QuarantineError> {
+        loop {
+            if let Some(path) = self.objects.pop() {
+                if self
+                    .below
+                    .as_deref()
+                    .is_some_and(|below| path.as_ref() >= below)
+                {
+                    continue;
+                }
+                match self.store.record_at(&path).await {
+                    Ok(record) if self.filter.until.is_some_and(|until| record.time >= until) => {}
+                    Ok(record) if self.filter.since.is_some_and(|since| record.time < since) => {
+                        return Ok(None);
+                    }
+                    Ok(record) => return Ok(Some(record)),
+                    // Deleted since the folder was read.
+                    Err(error) if error.is_missing() => {}
+                    Err(error) => return Err(error),
+                }
+            } else if let Some(minute) = self.minutes.pop() {
+                if self.can_have(&minute) {
+                    self.objects = self.store.objects_in(&minute).await?;
+                }
+            } else if let Some(hour) = self.hours.pop() {
+                if self.can_have(&hour) {
+                    self.minutes = self.store.folders(&hour).await?;
+                }
+            } else if let Some(days) = &mut self.days {
+                let Some(day) = days.pop() else {
+                    return Ok(None);
+                };
+                if self.can_have(&day) {
+                    self.hours = self.store.folders(&day).await?;
+                }
+            } else {
+                self.days = Some(self.store.folders(&Path::from("index")).await?);
+            }
+        }
+    }
+
+    /// Whether a folder can have records that are looked for.
+    fn can_have(&self, folder: &Path) -> bool {
+        let name: &str = folder.as_ref();
+        let not_after = |bound: &str| name <= &bound[..name.len().min(bound.len())];
+        let not_before = |bound: &str| name >= &bound[..name.len().min(bound.len())];
+        let of = |time| format!("index/{}", when::minute(time));
+        self.below.as_deref().is_none_or(not_after)
+            && self.filter.until.is_none_or(|until| not_after(&of(until)))
+            && self.filter.since.is_none_or(|since| not_before(&of(since)))
+    }
+}
+
+impl fmt::Debug for Quarantine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Quarantine").field(&self.0.address).finish()
+    }
+}
+
+fn entry(hash: &str) -> Path {
+    Path::from(format!("entries/{}/{hash}", prefix(hash)))
+}
+
+fn prefix(hash: &str) -> &str {
+    hash.get(..2).unwrap_or("00")
+}
+
+fn index(id: TransactionId) -> Path {
+    let minute = when::minute(when::milliseconds(id));
+    Path::from(format!("index/{minute}/{id}"))
+}
+
+fn alias(id: TransactionId) -> Path {
+    let day = when::day(when::milliseconds(id));
+    Path::from(format!("alias/{day}/{id}"))
+}
+
+fn identifier(text: &str) -> Result<TransactionId, QuarantineError> {
+    uuid::Uuid::from_str(text)
+        .map(|id| TransactionId::from_bytes(id.into_bytes()))
+        .map_err(|_| QuarantineError::Unknown(text.to_owned()))
+}
+
+fn json<T: serde::Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, QuarantineError> {
+    serde_json::to_vec(value).map_err(|error| QuarantineError::Damaged {
+        path: path.to_string(),
+        problem: error.to_string(),
+    })
+}
+
+fn parsed<T: serde::de::DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, QuarantineError> {
+    serde_json::from_slice(bytes).map_err(|error| QuarantineError::Damaged {
+        path: path.to_string(),
+        problem: error.to_string(),
+    })
+}
