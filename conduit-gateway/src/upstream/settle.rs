@@ -1,7 +1,7 @@
 //! Settlements on their way to nodes.
 //!
 //! They travel in bunches: nobody waits for one, and calls that begin together share the connection's writes, the
-//! node's reads and both sides' wake-ups. Sent one by one they cost a gateway a quarter of its CPU time.
+//! node's reads and both sides' wake-ups (docs/performance.md has the figures).
 
 use std::sync::Arc;
 use std::time::Duration;
