@@ -58,7 +58,7 @@ Transcripts are text, one frame a line, and scrubbed: lengths, folds, chunks and
   As it was       queue IDs, ports, sizes, versions, ciphers, header names, white space, punctuation,
                   reply codes, Content-Type (but for names and boundaries),
                   Content-Transfer-Encoding, MIME-Version
-So a scrubbed message is judged like the real one in its shape, not in its words. Look through a
+A scrubbed message has the shape of the real one, not its words, and may be judged otherwise. Look through a
 transcript before you give it away: header names, lengths, times and queue IDs are still true.
 
 Exit status: 0 done, or interrupted; 1 some connections could not be recorded whole;
