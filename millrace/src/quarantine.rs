@@ -15,7 +15,7 @@ use crate::output::{Format, Output};
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct QuarantineArgs {
-    /// The store, as [quarantine] store names it
+    /// The store, as `[quarantine] store` names it
     #[arg(
         long,
         value_name = "FOLDER",

@@ -39,6 +39,8 @@ struct Side {
     recipients: Vec<String>,
     #[serde(default)]
     edits: Vec<String>,
+    #[serde(default)]
+    keep: bool,
 }
 
 #[test]
@@ -206,6 +208,7 @@ fn wanted(side: &Side) -> Verdict {
     let disposition_wanted = disposition(&side.disposition);
     Verdict {
         disposition: disposition_wanted,
+        keep: side.keep,
         reply: reply_for(disposition_wanted),
         edits: side.edits.iter().map(|name| edit(name)).collect(),
         recipients: side

@@ -3,6 +3,7 @@
 use super::{Compiler, Source, Unit};
 use crate::policy::attachment::{AttachmentRule, TypePattern};
 use crate::policy::document::{self, RuleFile};
+use crate::request::real_type;
 
 impl Compiler {
     pub(super) fn attachments(&mut self, units: &[Unit<RuleFile>]) -> Vec<AttachmentRule> {
@@ -78,6 +79,18 @@ impl Compiler {
                         remedy,
                     );
                 }
+            }
+        }
+        for name in &attachment.real_types {
+            if !real_type::is_name(&name.get_ref().to_lowercase()) {
+                let problem = format!("'{}' is no type that content is known by", name.get_ref());
+                self.error(
+                    source,
+                    name.span(),
+                    format!("{key}.real_types"),
+                    problem,
+                    "write a type as \"exe\" or \"zip\", or a family as \"executable\" or \"archive\"",
+                );
             }
         }
         if !rule.has_condition() {

@@ -331,6 +331,13 @@ const REFUSED: &[(&str, u32, &str, &str, &str)] = &[
         "no media type",
         "image/*",
     ),
+    (
+        "[[attachment]]\nsymbol = 'A'\nscore = 1\nreal_types = ['program']",
+        4,
+        "attachment[0].real_types",
+        "no type that content is known by",
+        "a family as",
+    ),
     // Expressions.
     (
         "[[expression]]\nsymbol = 'A'\nscore = 1\nwhen = 'B && C'",
