@@ -137,3 +137,52 @@ impl Parts {
         self.done
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::{BufMut, BytesMut};
+
+    use super::*;
+    use crate::mta::{Mta, Received};
+    use crate::{Answer, Event, Session, Wanted};
+
+    #[test]
+    fn a_refused_message_is_not_gone_on_with_and_the_next_one_is() {
+        let message = "0.1 -> M <a@b>\\x00\n0.1 -> D Ri\\x00q\\x00\n0.1 -> R <c@d>\\x00\n0.1 -> B x\n0.1 -> E\n";
+        let text = format!(
+            "{}\n0.1 -> O \\x00\\x00\\x00\\x06\\x00\\x00\\x01\\xff\\x00\\x1f\\xff\\xff\n0.1 -> H h\\x00\n{message}{message}",
+            transcript::FIRST_LINE
+        )
+        .replace("0.1 ", "0.100000 ");
+        let recording = Recording::parse(text.as_bytes()).unwrap();
+        assert_eq!(recording.messages(), 2);
+        let mut mta = Mta::replay(&recording);
+        let mut filter = Session::new(Wanted::EVERYTHING);
+        let (mut to_filter, mut to_mta) = (BytesMut::new(), BytesMut::new());
+        let (mut outcomes, mut mails, mut ends) = (Vec::new(), 0, 0);
+        while mta.advance(&mut to_filter) {
+            filter.space().put_slice(&to_filter.split());
+            while let Some(step) = filter.next_step(&mut to_mta).unwrap() {
+                mails += usize::from(step.event == Event::Mail);
+                ends += usize::from(step.event == Event::EndOfMessage);
+                let refuse = step.event == Event::Mail && mails == 1;
+                let answer = if refuse {
+                    Answer::Tempfail
+                } else {
+                    Answer::Continue
+                };
+                if step.reply_due {
+                    filter.answer(&answer, &mut to_mta).unwrap();
+                }
+            }
+            mta.space().put_slice(&to_mta.split());
+            while let Some(received) = mta.receive().unwrap() {
+                if let Received::Finished(outcome) = received {
+                    outcomes.push((char::from(outcome.at), outcome.is_accepted()));
+                }
+            }
+        }
+        assert_eq!(outcomes, [('M', false), ('E', true)]);
+        assert_eq!((mails, ends), (2, 1));
+    }
+}
