@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::exit::Exit;
 use crate::output::OutputError;
-use crate::{explain, generate, load, policy, quarantine, scan, up};
+use crate::{explain, generate, load, policy, quarantine, record, scan, up};
 
 /// Mail filtering as a shared cluster: run it, try it, ask it why.
 #[derive(Debug, Parser)]
@@ -30,6 +30,8 @@ enum Command {
     Quarantine(quarantine::QuarantineArgs),
     /// Play a mail server against a milter, and measure it
     Load(load::LoadArgs),
+    /// Write down what a mail server and a milter say, scrubbed, to play it again
+    Record(record::RecordArgs),
     /// Print completions for a shell
     Completions(generate::CompletionsArgs),
     /// Write manual pages into a folder
@@ -54,6 +56,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Quarantine(args) => quarantine::run(args),
         Command::Load(args) => load::run(args),
+        Command::Record(args) => record::run(args),
         Command::Completions(args) => generate::completions(&args, Cli::command()),
         Command::Man(args) => generate::man(&args, Cli::command()),
     };

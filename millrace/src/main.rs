@@ -10,8 +10,10 @@ mod mail;
 mod output;
 mod policy;
 mod quarantine;
+mod record;
 mod scan;
 mod size;
+mod target;
 mod up;
 
 use std::process::ExitCode;

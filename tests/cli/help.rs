@@ -9,6 +9,7 @@ fn each_command_shows_examples_and_its_exit_statuses() {
         &["scan"],
         &["explain"],
         &["load"],
+        &["record"],
         &["policy", "default"],
         &["policy", "check"],
         &["policy", "explain"],

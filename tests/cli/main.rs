@@ -6,5 +6,6 @@ mod load;
 mod pipes;
 mod policy;
 mod ran;
+mod record;
 mod scan;
 mod up;

@@ -46,6 +46,9 @@
 //!
 //! # The mail server's side
 //! [`mta`] plays a mail server: for tests and load.
+//!
+//! # Recorded connections
+//! [`transcript`] is a connection as text; [`mta::Recording`] is one to play again.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -61,6 +64,7 @@ mod negotiate;
 mod reply;
 mod session;
 mod text;
+pub mod transcript;
 
 pub use answer::Answer;
 pub use command::{Command, CommandError, MacroBlock, Offer, RawPath};

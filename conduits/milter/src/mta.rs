@@ -17,10 +17,12 @@ use crate::reply::{Response, ResponseError};
 mod apply;
 mod flavour;
 mod message;
+mod recording;
 
 pub use apply::apply_to_headers;
 pub use flavour::Flavour;
 pub use message::{Client, Message};
+pub use recording::{Recording, RecordingError};
 
 use flavour::MacroSource;
 
@@ -57,6 +59,7 @@ use flavour::MacroSource;
 #[derive(Debug)]
 pub struct Mta {
     flavour: Flavour,
+    offer: Offer,
     client: Client,
     decoder: FrameDecoder,
     agreement: Option<Agreement>,
@@ -75,6 +78,10 @@ pub struct Mta {
 #[derive(Debug)]
 enum Work {
     Message(Message),
+    Recorded {
+        commands: Vec<Command>,
+        leading_space: bool,
+    },
     NewConnection(Client),
     Quit,
 }
@@ -169,10 +176,38 @@ impl Mta {
     /// A mail server for one SMTP client. It begins with the offer.
     #[must_use]
     pub fn new(flavour: Flavour, client: Client) -> Self {
+        Self::with_offer(flavour, client, flavour.offer())
+    }
+
+    /// A mail server that sends again what another sent in a recorded connection, as far as this
+    /// filter wants it: what it has refused is not gone on with, and steps that it does not take
+    /// are left out. Ends with QUIT.
+    #[must_use]
+    pub fn replay(recording: &Recording) -> Self {
+        // The recording brings its own macros.
+        let mut mta = Self::with_offer(Flavour::Minimal, Client::default(), recording.offer);
+        let leading_space = recording.leading_space;
+        mta.queue
+            .extend(recording.parts.iter().map(|commands| Work::Recorded {
+                commands: commands.clone(),
+                leading_space,
+            }));
+        let has_quit = recording
+            .parts
+            .back()
+            .is_some_and(|last| last.last() == Some(&Command::Quit));
+        if !has_quit {
+            mta.quit();
+        }
+        mta
+    }
+
+    fn with_offer(flavour: Flavour, client: Client, offer: Offer) -> Self {
         let mut commands = VecDeque::new();
-        commands.push_back(Command::Offer(flavour.offer()));
+        commands.push_back(Command::Offer(offer));
         Self {
             flavour,
+            offer,
             macros: MacroSource::new(flavour, &client),
             client,
             decoder: FrameDecoder::new(Agreement::default().frame_limit()),
@@ -302,6 +337,32 @@ impl Mta {
                 self.macros.set_lists(lists);
                 self.client = client;
             }
+            Work::Recorded {
+                commands,
+                leading_space,
+            } => {
+                // The macros of a part's first command may come before it.
+                let begins = commands
+                    .iter()
+                    .find(|command| !matches!(command, Command::Macros(_)));
+                if matches!(begins, Some(Command::Mail(_))) {
+                    self.outcome = Outcome::default();
+                    self.rcpt = 0;
+                    self.good = 0;
+                }
+                let fit = Fit {
+                    add_space: steps.contains(Steps::LEADING_SPACE) && !leading_space,
+                    strip_space: leading_space && !steps.contains(Steps::LEADING_SPACE),
+                    chunk,
+                };
+                for command in commands {
+                    fit.put(command, &mut self.commands);
+                }
+                self.commands.retain(|command| match command {
+                    Command::Macros(block) => is_sent(block.command, steps, version),
+                    _ => true,
+                });
+            }
             Work::Message(message) => {
                 if !self.connected {
                     self.connected = true;
@@ -383,7 +444,11 @@ impl Mta {
         );
         if command == b'R' && refusal {
             self.outcome.refused.push((self.rcpt - 1, response.clone()));
-            let more = matches!(self.commands.front(), Some(Command::Rcpt(_)));
+            let next = self
+                .commands
+                .iter()
+                .find(|command| !matches!(command, Command::Macros(_)));
+            let more = matches!(next, Some(Command::Rcpt(_)));
             if more || self.good > 0 {
                 return Received::Continue;
             }
@@ -397,6 +462,8 @@ impl Mta {
             // All that the client tries is refused, or passes unseen.
             self.queue.clear();
             self.commands.push_back(Command::Quit);
+        } else if self.next_part_aborts() {
+            // The recorded mail server does it itself.
         } else if self.flavour.aborts_after(command) {
             self.commands.push_back(Command::Abort);
         }
@@ -405,6 +472,13 @@ impl Mta {
         outcome.at = command;
         outcome.answer = (response != Response::Continue).then_some(response);
         Received::Finished(outcome)
+    }
+
+    fn next_part_aborts(&self) -> bool {
+        matches!(
+            self.queue.front(),
+            Some(Work::Recorded { commands, .. }) if commands.first() == Some(&Command::Abort)
+        )
     }
 
     fn negotiated(&mut self, response: Response) -> Result<(), MtaError> {
@@ -421,7 +495,7 @@ impl Mta {
             version: newest,
             actions: offered_actions,
             steps: offered_steps,
-        } = self.flavour.offer();
+        } = self.offer;
         let sound = (OLDEST_VERSION..=newest).contains(&version)
             && offered_actions.contains(actions)
             && offered_steps.contains(steps);
@@ -463,6 +537,39 @@ impl Mta {
             Ok(())
         } else {
             Err(MtaError::NotAgreed(char::from(edit.letter())))
+        }
+    }
+}
+
+/// How recorded commands are made to fit what this filter agreed to.
+struct Fit {
+    add_space: bool,
+    strip_space: bool,
+    chunk: usize,
+}
+
+impl Fit {
+    fn put(&self, command: Command, out: &mut VecDeque<Command>) {
+        match command {
+            Command::Header { name, value } if self.add_space => {
+                out.push_back(Command::Header {
+                    name,
+                    value: [b" ", &value[..]].concat().into(),
+                });
+            }
+            Command::Header { name, value } if self.strip_space && value.starts_with(b" ") => {
+                out.push_back(Command::Header {
+                    name,
+                    value: value.slice(1..),
+                });
+            }
+            Command::Body(mut data) => {
+                while data.len() > self.chunk {
+                    out.push_back(Command::Body(data.split_to(self.chunk)));
+                }
+                out.push_back(Command::Body(data));
+            }
+            other => out.push_back(other),
         }
     }
 }

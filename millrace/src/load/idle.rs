@@ -7,8 +7,8 @@ use bytes::BytesMut;
 use millrace_milter::mta::Flavour;
 use tokio::time::timeout;
 
-use super::target::Target;
-use super::wire::Wire;
+use super::wire::{self, Wire};
+use crate::target::Target;
 
 /// Negotiated and silent, until dropped.
 pub(super) struct IdleConnections(Vec<Wire>);
@@ -28,7 +28,7 @@ impl IdleConnections {
         let mut out = BytesMut::new();
         for number in 0..count {
             let work = async {
-                let mut wire = Wire::connect(target, flavour).await?;
+                let mut wire = Wire::connect(target, wire::mta(flavour)).await?;
                 wire.negotiate(&mut out).await?;
                 anyhow::Ok(wire)
             };

@@ -4,11 +4,11 @@ mod histogram;
 mod idle;
 mod pace;
 mod process;
+mod replay;
 mod report;
 mod supply;
 mod synthetic;
 mod tally;
-mod target;
 mod wire;
 mod worker;
 
@@ -18,11 +18,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
-use millrace_milter::mta;
+use millrace_milter::mta::{self, Mta};
 
 use crate::exit::Exit;
 use crate::output::{Format, Output};
 use crate::size::Size;
+use crate::target::Target;
 
 use idle::IdleConnections;
 use pace::Pace;
@@ -30,7 +31,6 @@ use process::ProcessUse;
 use report::Report;
 use supply::Supply;
 use tally::Tally;
-use target::Target;
 use worker::Worker;
 
 #[derive(Debug, Args)]
@@ -60,6 +60,9 @@ pub(crate) struct LoadArgs {
     /// Send real messages: a folder, a Maildir, an mbox
     #[arg(long, value_name = "PATH", conflicts_with_all = ["size", "attachment"])]
     corpus: Option<PathBuf>,
+    /// Play recorded connections: transcripts, folders of them; --messages counts connections
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["size", "attachment", "corpus", "flavour", "messages_per_connection", "idle"])]
+    replay: Vec<PathBuf>,
     /// The mail server to play
     #[arg(long, value_enum, default_value_t)]
     flavour: Flavour,
@@ -101,9 +104,13 @@ Examples:
   millrace load --milter inet:8891@localhost --concurrency 50 --seconds 10 --pid $(pidof conduit-gateway)
   millrace load --milter unix:/run/other/milter.sock --size 5MiB --attachment --messages 100
   millrace load --milter 127.0.0.1:8891 --corpus ~/Maildir --format json
+  millrace load --milter 127.0.0.1:8891 --replay ./sessions
   millrace load --milter 127.0.0.1:8891 --idle 10000 --messages 0 --pid 4711
 
 Latency is from the first byte of a message (of its connection, where it is the first) to the verdict.
+With --replay, each recorded connection (see 'millrace record') is played once: its offer, its commands,
+in its order, without its pauses. The filter is waited for where this negotiation wants an answer, and what
+it refuses is not gone on with. Messages that the recorded mail server gave up have no outcome.
 Any milter can be measured; only a filter on this machine is, unless --allow-remote says so.
 
 Exit status: 0 every message was answered; 1 some were not, for reasons that the report counts;
@@ -137,7 +144,16 @@ async fn measure(args: LoadArgs) -> anyhow::Result<Exit> {
     });
     let timeout = Duration::from_secs(args.timeout.max(1));
     let flavour = args.flavour.into();
-    let agreement = wire::greet(&args.milter, flavour, timeout)
+    let recordings = if args.replay.is_empty() {
+        None
+    } else {
+        Some(Arc::new(replay::read(&args.replay)?))
+    };
+    let greeting = match &recordings {
+        Some(recordings) => Mta::replay(&recordings[0].greeting()),
+        None => wire::mta(flavour),
+    };
+    let agreement = wire::greet(&args.milter, greeting, timeout)
         .await
         .with_context(|| format!("no milter at {}", args.milter))?;
 
@@ -149,13 +165,24 @@ async fn measure(args: LoadArgs) -> anyhow::Result<Exit> {
     let limit = match (args.messages, end) {
         (Some(messages), _) => messages,
         (None, Some(_)) => u64::MAX,
-        (None, None) => supply.once().unwrap_or(DEFAULT_MESSAGES),
+        (None, None) => match &recordings {
+            Some(recordings) => recordings.len() as u64,
+            None => supply.once().unwrap_or(DEFAULT_MESSAGES),
+        },
     };
     let pace = Arc::new(Pace::new(limit, end, args.rate));
     stop_on_interrupt(pace.clone());
     let begun = Instant::now();
     let workers: Vec<_> = (0..args.concurrency)
         .map(|number| {
+            if let Some(recordings) = &recordings {
+                return tokio::spawn(replay::work(
+                    args.milter.clone(),
+                    recordings.clone(),
+                    pace.clone(),
+                    timeout,
+                ));
+            }
             let worker = Worker::new(
                 number,
                 args.milter.clone(),

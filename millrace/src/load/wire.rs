@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use super::target::Target;
+use crate::target::Target;
 
 /// What a milter connection runs over.
 trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -23,6 +23,7 @@ impl Socket for UnixStream {}
 pub(super) struct Wire {
     socket: Box<dyn Socket>,
     mta: Mta,
+    written: u64,
 }
 
 /// Why a message was not answered.
@@ -45,7 +46,7 @@ const READ: usize = 4096;
 
 impl Wire {
     /// Connects. The protocol begins with the first message.
-    pub(super) async fn connect(target: &Target, flavour: Flavour) -> Result<Self, WireError> {
+    pub(super) async fn connect(target: &Target, mta: Mta) -> Result<Self, WireError> {
         let socket: Box<dyn Socket> = match &target.0 {
             ListenAddress::Tcp(address) => {
                 let stream = TcpStream::connect(address)
@@ -66,7 +67,8 @@ impl Wire {
         };
         Ok(Self {
             socket,
-            mta: Mta::new(flavour, Client::default()),
+            mta,
+            written: 0,
         })
     }
 
@@ -106,14 +108,28 @@ impl Wire {
 
     /// Writes what is due and waits for one reply.
     async fn exchange(&mut self, out: &mut BytesMut) -> Result<Received, WireError> {
+        self.next(out).await?.ok_or(WireError::Closed)
+    }
+
+    /// Bytes written so far.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Writes what is due and waits for one reply; `None` when there is nothing to wait for.
+    pub(super) async fn next(&mut self, out: &mut BytesMut) -> Result<Option<Received>, WireError> {
         loop {
             if let Some(received) = self.mta.receive()? {
-                return Ok(received);
+                return Ok(Some(received));
             }
             out.clear();
-            self.mta.advance(out);
+            let goes_on = self.mta.advance(out);
             if !out.is_empty() {
                 self.socket.write_all(out).await?;
+                self.written += out.len() as u64;
+            }
+            if !goes_on {
+                return Ok(None);
             }
             let space = self.mta.space();
             space.reserve(READ);
@@ -124,15 +140,20 @@ impl Wire {
     }
 }
 
+/// A mail server of a kind, and a client of no interest.
+pub(super) fn mta(flavour: Flavour) -> Mta {
+    Mta::new(flavour, Client::default())
+}
+
 /// Finds out whether a milter listens, and what it wants.
 pub(super) async fn greet(
     target: &Target,
-    flavour: Flavour,
+    mta: Mta,
     patience: Duration,
 ) -> Result<Agreement, WireError> {
     let mut out = BytesMut::new();
     let work = async {
-        let mut wire = Wire::connect(target, flavour).await?;
+        let mut wire = Wire::connect(target, mta).await?;
         wire.negotiate(&mut out).await?;
         let agreement = wire.mta.agreement().cloned().unwrap_or_default();
         wire.quit(&mut out).await?;

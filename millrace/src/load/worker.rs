@@ -10,8 +10,8 @@ use tokio::time::timeout;
 use super::pace::Pace;
 use super::supply::Supply;
 use super::tally::Tally;
-use super::target::Target;
-use super::wire::{Wire, WireError};
+use super::wire::{self, Wire, WireError};
+use crate::target::Target;
 
 /// What plays one of the mail server's concurrent sessions.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl Worker {
             let message = self.supply.message(first);
             let (target, flavour, out) = (&self.target, self.flavour, &mut self.out);
             in_time(self.timeout, async {
-                let mut wire = Wire::connect(target, flavour).await?;
+                let mut wire = Wire::connect(target, wire::mta(flavour)).await?;
                 let outcome = wire.send(message, out).await?;
                 Ok((wire, outcome))
             })

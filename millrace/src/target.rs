@@ -8,11 +8,11 @@ use conduit_gateway::{ListenAddress, SPELLINGS};
 
 /// A filter's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target(pub(super) ListenAddress);
+pub(crate) struct Target(pub(crate) ListenAddress);
 
 impl Target {
     /// Whether it is on this machine.
-    pub(super) fn is_local(&self) -> bool {
+    pub(crate) fn is_local(&self) -> bool {
         self.0.is_local()
     }
 }
