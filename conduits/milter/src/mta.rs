@@ -15,6 +15,7 @@ use crate::negotiate::{Agreement, OLDEST_VERSION};
 use crate::reply::{Response, ResponseError};
 
 mod apply;
+mod fit;
 mod flavour;
 mod message;
 mod recording;
@@ -24,6 +25,7 @@ pub use flavour::Flavour;
 pub use message::{Client, Message};
 pub use recording::{Recording, RecordingError};
 
+use fit::Fit;
 use flavour::MacroSource;
 
 /// A mail server's end of a milter connection.
@@ -537,39 +539,6 @@ impl Mta {
             Ok(())
         } else {
             Err(MtaError::NotAgreed(char::from(edit.letter())))
-        }
-    }
-}
-
-/// How recorded commands are made to fit what this filter agreed to.
-struct Fit {
-    add_space: bool,
-    strip_space: bool,
-    chunk: usize,
-}
-
-impl Fit {
-    fn put(&self, command: Command, out: &mut VecDeque<Command>) {
-        match command {
-            Command::Header { name, value } if self.add_space => {
-                out.push_back(Command::Header {
-                    name,
-                    value: [b" ", &value[..]].concat().into(),
-                });
-            }
-            Command::Header { name, value } if self.strip_space && value.starts_with(b" ") => {
-                out.push_back(Command::Header {
-                    name,
-                    value: value.slice(1..),
-                });
-            }
-            Command::Body(mut data) => {
-                while data.len() > self.chunk {
-                    out.push_back(Command::Body(data.split_to(self.chunk)));
-                }
-                out.push_back(Command::Body(data));
-            }
-            other => out.push_back(other),
         }
     }
 }
