@@ -141,6 +141,9 @@ impl Settings {
         if self.document.quarantine.store.is_some() && !self.document.embedded {
             bail!("[quarantine] without embedded is used by nobody: give it to the nodes");
         }
+        if self.document.stamp.keys.is_some() && !self.document.embedded {
+            bail!("[stamp] without embedded is used by nobody: give it to the nodes");
+        }
         if self.config.clients.is_empty() {
             bail!(
                 "no mail server can connect: give --milter ({SPELLINGS}), or a [[client]] or [[conduit]] in --config"
@@ -179,6 +182,7 @@ impl Settings {
             &NodeConfig {
                 policy: self.document.policy.clone(),
                 quarantine: self.document.quarantine.clone(),
+                stamp: self.document.stamp.clone(),
                 ..NodeConfig::default()
             },
             metrics,

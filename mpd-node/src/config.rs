@@ -24,6 +24,16 @@ pub struct NodeConfig {
     pub memory: u64,
     /// Where copies are kept.
     pub quarantine: QuarantineConfig,
+    /// How released messages are known.
+    pub stamp: StampConfig,
+}
+
+/// `[stamp]`: how released messages are known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StampConfig {
+    /// The file of keys; `None` where stamps are not looked at.
+    pub keys: Option<PathBuf>,
 }
 
 /// `[quarantine]`: where copies are kept, and how long.
@@ -53,6 +63,7 @@ impl Default for NodeConfig {
             workers: 0,
             memory: DEFAULT_MEMORY_MIB << 20,
             quarantine: QuarantineConfig::default(),
+            stamp: StampConfig::default(),
         }
     }
 }
@@ -76,6 +87,7 @@ pub(crate) struct FileConfig {
     /// Age at which connections are asked to go; 0 for never.
     pub(crate) max_connection_age_seconds: u64,
     pub(crate) quarantine: QuarantineConfig,
+    pub(crate) stamp: StampConfig,
     pub(crate) log: LogConfig,
     pub(crate) otlp: OtlpConfig,
     pub(crate) drain: DrainLimits,
@@ -98,6 +110,7 @@ impl Default for FileConfig {
             memory_mib: DEFAULT_MEMORY_MIB,
             max_connection_age_seconds: DEFAULT_MAX_AGE_SECONDS,
             quarantine: QuarantineConfig::default(),
+            stamp: StampConfig::default(),
             log: LogConfig::default(),
             otlp: OtlpConfig::default(),
             drain: DrainLimits::default(),
@@ -118,6 +131,7 @@ impl FileConfig {
             workers: self.workers,
             memory: self.memory_mib << 20,
             quarantine: self.quarantine.clone(),
+            stamp: self.stamp.clone(),
         }
     }
 

@@ -22,8 +22,9 @@ mod pool;
 #[doc(hidden)]
 pub mod request;
 pub mod service;
+mod stamps;
 mod verdict;
 
-pub use config::{NodeConfig, QuarantineConfig};
+pub use config::{NodeConfig, QuarantineConfig, StampConfig};
 pub use node::{Node, StartError};
 pub use plan_watch::PlanWatch;

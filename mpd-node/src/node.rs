@@ -10,7 +10,7 @@ use millrace_proto::{
     CallError, ClientName, Direction, Keeping, Revision, ScreenRequest, Settlement, Stage,
     Transaction, Verdict,
 };
-use millrace_quarantine::QuarantineError;
+use millrace_quarantine::{KeyFileError, QuarantineError, Stamped};
 use millrace_runtime::metrics::Metrics;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -21,6 +21,7 @@ use crate::plan_watch::PlanWatch;
 use crate::policy::{FolderSource, Policy, PolicyErrors, PolicyStore};
 use crate::pool::CpuPool;
 use crate::request::Message;
+use crate::stamps::Stamps;
 use crate::verdict::{judge, screen};
 
 /// A node. Cheap to clone; all clones are the same node.
@@ -36,6 +37,7 @@ struct Inner {
     memory: Arc<Semaphore>,
     metrics: Arc<NodeMetrics>,
     copies: Option<Copies>,
+    stamps: Option<Arc<Stamps>>,
 }
 
 /// Why a node does not start.
@@ -47,6 +49,9 @@ pub enum StartError {
     /// The store for kept copies cannot be opened.
     #[error("key `quarantine.store`: {0}")]
     Quarantine(#[from] QuarantineError),
+    /// The keys of stamps cannot be read.
+    #[error("key `stamp.keys`: {0}")]
+    Stamp(#[from] KeyFileError),
 }
 
 /// Up to this size a message is judged where the call came in; a larger one
@@ -72,6 +77,7 @@ impl Node {
             None => Policy::builtin()?,
         };
         let copies = Copies::open(&config.quarantine)?;
+        let stamps = config.stamp.keys.as_deref().map(Stamps::open).transpose()?;
         if copies.is_none() && policy.actions().iter().any(|action| action.keep) {
             tracing::warn!(
                 "the policy keeps copies, and there is no store for them: name one with [quarantine] store"
@@ -90,6 +96,7 @@ impl Node {
             memory: Arc::new(Semaphore::new(units.clamp(1, Semaphore::MAX_PERMITS))),
             metrics: NodeMetrics::register(metrics),
             copies,
+            stamps: stamps.map(Arc::new),
         }));
         let told = node.clone();
         NodeMetrics::tell_policy(metrics, move || told.policy_state());
@@ -224,10 +231,14 @@ impl Node {
             Some(_) => Keeping::Available,
             None => Keeping::Unavailable,
         };
+        let stamps = self.0.stamps.clone();
         let job = move || {
             shielded(|| {
                 let message = Message::parse(content, policy.limits());
-                judge(&policy, &name, &transaction, &message, keeping)
+                let stamped = stamps
+                    .as_ref()
+                    .map_or(Stamped::No, |stamps| stamps.look(&transaction, &message));
+                judge(&policy, &name, &transaction, &message, keeping, &stamped)
             })
         };
         if small {

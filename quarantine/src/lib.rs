@@ -23,6 +23,8 @@ mod error;
 mod expire;
 mod filter;
 mod record;
+mod release;
+mod stamp;
 mod store;
 mod when;
 
@@ -31,4 +33,6 @@ pub use error::QuarantineError;
 pub use expire::{Expired, Retention};
 pub use filter::Filter;
 pub use record::{Audit, Record, State};
+pub use release::{Answer, Release, ReleaseError};
+pub use stamp::{HEADER as STAMP_HEADER, KeyFileError, StampKeys, StampProblem, Stamped};
 pub use store::{Page, Quarantine, Stats};

@@ -40,6 +40,9 @@ pub struct Record {
     pub disposition: String,
     /// What is known of what was done.
     pub state: State,
+    /// When it was last sent on: milliseconds since 1970, UTC.
+    #[serde(default)]
+    pub released: Option<u64>,
 }
 
 /// What is known of what was done with the message.
@@ -68,6 +71,9 @@ pub struct Audit {
     pub action: String,
     /// The copy's identifier.
     pub id: String,
+    /// More of it, such as what the next hop answered.
+    #[serde(default)]
+    pub detail: String,
 }
 
 /// A listing is not to be filled by one message.
@@ -109,6 +115,7 @@ impl Record {
             revision: verdict.revision.to_string(),
             disposition: verdict.disposition.name().to_owned(),
             state: State::Unconfirmed,
+            released: None,
         }
     }
 }

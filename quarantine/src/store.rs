@@ -250,13 +250,20 @@ impl Quarantine {
         Ok(stats)
     }
 
+    pub(crate) async fn mark_released(&self, id: &str, time: u64) -> Result<(), QuarantineError> {
+        let mut record = self.record(id).await?;
+        record.released = Some(time);
+        self.put_record(identifier(id)?, &record, PutMode::Overwrite)
+            .await
+    }
+
     /// Deletes a copy for good, and notes in the audit log who did so.
     ///
     /// # Errors
     /// There is none, or the store failed.
     pub async fn delete(&self, id: &str, who: &str) -> Result<(), QuarantineError> {
         let record = self.record(id).await?;
-        self.audit(who, "delete", id).await?;
+        self.audit(who, "delete", id, "").await?;
         self.remove(&record).await
     }
 
@@ -361,13 +368,21 @@ impl Quarantine {
             })
     }
 
-    async fn audit(&self, who: &str, action: &str, id: &str) -> Result<(), QuarantineError> {
+    /// Notes for good who did what with a copy.
+    pub(crate) async fn audit(
+        &self,
+        who: &str,
+        action: &str,
+        id: &str,
+        detail: &str,
+    ) -> Result<(), QuarantineError> {
         let time = when::now();
         let audit = Audit {
             time,
             who: who.to_owned(),
             action: action.to_owned(),
             id: id.to_owned(),
+            detail: detail.to_owned(),
         };
         let name = TransactionId::new();
         let path = Path::from(format!("audit/{}/{name}", when::day(time)));

@@ -7,7 +7,7 @@ use millrace_runtime::admin;
 use millrace_runtime::config::{self, ConfigErrors};
 use millrace_runtime::lifecycle::DrainLimits;
 use millrace_runtime::telemetry::{LogConfig, OtlpConfig};
-use mpd_node::QuarantineConfig;
+use mpd_node::{QuarantineConfig, StampConfig};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -27,6 +27,8 @@ pub struct Document {
     pub admin: SocketAddr,
     /// Where copies are kept, with `embedded`.
     pub quarantine: QuarantineConfig,
+    /// How released messages are known, with `embedded`.
+    pub stamp: StampConfig,
     /// What is logged.
     pub log: LogConfig,
     /// Where traces go.
@@ -144,6 +146,7 @@ impl Default for Document {
             nodes: Vec::new(),
             admin: admin::DEFAULT_ADDRESS,
             quarantine: QuarantineConfig::default(),
+            stamp: StampConfig::default(),
             log: LogConfig::default(),
             otlp: OtlpConfig::default(),
             drain: DrainLimits::default(),

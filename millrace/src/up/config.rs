@@ -11,7 +11,7 @@ use millrace_runtime::admin;
 use millrace_runtime::config::{self, ConfigErrors};
 use millrace_runtime::lifecycle::DrainLimits;
 use millrace_runtime::telemetry::{LogConfig, OtlpConfig, TelemetryConfig};
-use mpd_node::{NodeConfig, QuarantineConfig};
+use mpd_node::{NodeConfig, QuarantineConfig, StampConfig};
 use serde::Deserialize;
 
 use super::UpArgs;
@@ -37,6 +37,7 @@ struct Document {
     node: NodeTable,
     gateway: Section,
     quarantine: QuarantineConfig,
+    stamp: StampConfig,
     log: LogConfig,
     otlp: OtlpConfig,
     drain: DrainLimits,
@@ -65,6 +66,7 @@ impl Default for Document {
             node: NodeTable::default(),
             gateway: Section::default(),
             quarantine: QuarantineConfig::default(),
+            stamp: StampConfig::default(),
             log: LogConfig::default(),
             otlp: OtlpConfig::default(),
             drain: DrainLimits::default(),
@@ -127,6 +129,7 @@ impl Settings {
                 workers,
                 memory: memory_mib.map_or(node.memory, |mib| mib << 20),
                 quarantine: document.quarantine,
+                stamp: document.stamp,
             },
             listen: args.listen.unwrap_or(listen),
             max_connection_age: (max_connection_age_seconds > 0)

@@ -40,7 +40,9 @@ pub(crate) use parts::{
 };
 pub(crate) use pattern::PatternSet;
 pub(crate) use scope::RecipientScopes;
-pub(crate) use symbol::{ALLOWED, LIMIT_RAW_BODY, SymbolId, Symbols, UNSCANNED};
+pub(crate) use symbol::{
+    ALLOWED, LIMIT_RAW_BODY, RELEASED, STAMP_REFUSED, SymbolId, Symbols, UNSCANNED,
+};
 pub(crate) use template::{Field, Template, fold};
 
 use crate::request::Limits;

@@ -39,6 +39,14 @@ pub(crate) struct Symbols {
 /// Built-in symbols that are neither a defect nor a limit.
 const OWN: &[(&str, &str)] = &[
     (ALLOWED, "An allow list has the message; its score is 0"),
+    (
+        RELEASED,
+        "Our stamp says that it was released from the kept copies: it is accepted",
+    ),
+    (
+        STAMP_REFUSED,
+        "It has a stamp of ours that is forged, expired, or was made for another message or other recipients",
+    ),
     (UNSCANNED, "A check could not be done"),
     (
         LIMIT_RAW_BODY,
@@ -48,6 +56,10 @@ const OWN: &[(&str, &str)] = &[
 
 /// An allow list has the message.
 pub(crate) const ALLOWED: &str = "ALLOWED";
+/// Our stamp says that people have decided on it.
+pub(crate) const RELEASED: &str = "RELEASED";
+/// It has a stamp that says nothing.
+pub(crate) const STAMP_REFUSED: &str = "STAMP_REFUSED";
 /// A check could not be done.
 pub(crate) const UNSCANNED: &str = "UNSCANNED";
 /// The raw body is longer than patterns look at.

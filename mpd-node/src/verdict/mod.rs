@@ -13,9 +13,11 @@ use millrace_proto::{
     Disposition, Finding, Keeping, ScreenRequest, Stage, Transaction, Verdict, lower,
 };
 
+use millrace_quarantine::Stamped;
+
 use crate::actions;
 use crate::checks::{self, Facts, Findings};
-use crate::policy::Policy;
+use crate::policy::{Policy, RELEASED, STAMP_REFUSED};
 use crate::request::Message;
 use classes::classes;
 use decide::{Decision, decide};
@@ -28,11 +30,20 @@ pub(crate) fn judge(
     transaction: &Transaction,
     message: &Message,
     keeping: Keeping,
+    stamped: &Stamped,
 ) -> Verdict {
     let facts = Facts::of_message(policy, transaction, message);
-    let findings = checks::run(&facts);
+    if let Stamped::Released { key } = stamped {
+        return lower(released(&facts, node, key), transaction, keeping);
+    }
+    let mut findings = checks::run(&facts);
+    if let (Stamped::Refused(problem), Some(symbol)) =
+        (stamped, policy.symbols().find(STAMP_REFUSED))
+    {
+        findings.raise(symbol, problem.to_string().as_bytes());
+    }
     let classes = classes(policy, transaction, &findings);
-    let removed = actions::remove_copies(&facts);
+    let removed = actions::remove_copies(&facts, stamped);
     let weighed: Vec<Weighed<'_>> = classes
         .iter()
         .map(|class| weigh(policy, &findings, class))
@@ -49,6 +60,26 @@ pub(crate) fn judge(
     let count = transaction.envelope.recipients.len();
     join::join(&mut verdict, policy, count, &classes, decisions);
     lower(finish(verdict, findings), transaction, keeping)
+}
+
+/// People have decided: nothing is looked at again, and nothing but false copies of our headers changed.
+fn released(facts: &Facts<'_>, node: &Arc<str>, key: &str) -> Verdict {
+    let policy = facts.policy;
+    let mut verdict = Verdict::accept(policy.revision().clone(), node.clone());
+    let stamped = Stamped::Released {
+        key: key.to_owned(),
+    };
+    verdict.edits = actions::remove_copies(facts, &stamped);
+    if let Some(symbol) = policy.symbols().find(RELEASED) {
+        let symbol = policy.symbols().symbol(symbol);
+        verdict.findings.push(Finding {
+            symbol: symbol.name.clone(),
+            score: 0.0,
+            detail: format!("stamped with key {key}"),
+            policy_line: symbol.line.clone(),
+        });
+    }
+    verdict
 }
 
 /// Judges what is known before there is a message: only lists that refuse have a say.

@@ -64,6 +64,7 @@ fn judged(policy: &Policy, transaction: &Transaction, content: &str) -> Verdict 
         transaction,
         &message,
         Keeping::Unavailable,
+        &Stamped::No,
     )
 }
 
