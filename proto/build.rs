@@ -5,7 +5,7 @@ use std::path::Path;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new("proto");
-    let files = ["mpd", "transaction", "verdict"].map(|name| {
+    let files = ["mpd", "quarantine", "transaction", "verdict"].map(|name| {
         root.join("millrace/mpd/v1")
             .join(name)
             .with_extension("proto")

@@ -229,10 +229,11 @@ async fn serve(settings: Settings, systemd: SystemdSockets) -> anyhow::Result<()
     notify::ready();
     tracing::info!(admin = %admin_address, embedded = node.is_some(), "serving");
 
+    let reloaded = node.clone();
     let reloader = tokio::spawn(async move {
         loop {
             hangups.next().await;
-            if let Some(node) = &node {
+            if let Some(node) = &reloaded {
                 node.reload();
             }
         }
@@ -240,6 +241,9 @@ async fn serve(settings: Settings, systemd: SystemdSockets) -> anyhow::Result<()
     drain.run(&shutdown, &readiness, limits).await;
     running.drained().await;
     reloader.abort();
+    if let Some(node) = &node {
+        node.finish().await;
+    }
     stop_admin.cancel();
     admin.await.context("the admin port panicked")?;
     drop(telemetry);

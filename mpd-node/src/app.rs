@@ -157,6 +157,7 @@ async fn serve(config: FileConfig) -> anyhow::Result<()> {
     drain.run(&shutdown, &readiness, config.drain).await;
     reloader.abort();
     serving.await.context("the gRPC server panicked")??;
+    node.finish().await;
     stop_admin.cancel();
     admin.await.context("the admin port panicked")?;
     drop(telemetry);

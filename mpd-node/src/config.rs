@@ -1,5 +1,6 @@
 //! How a node is set up: its configuration file.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,6 +45,28 @@ pub struct QuarantineConfig {
     pub store: Option<String>,
     /// Copies older than this are deleted; 0 for never. Days.
     pub keep_days: u32,
+    /// Copies at most, the newest; 0 for any number.
+    pub keep_entries: u64,
+    /// Bytes of all messages at most, the newest; 0 for any. MiB.
+    pub keep_mib: u64,
+    /// What is kept of single clients, by their names.
+    pub client: BTreeMap<String, ClientRetention>,
+    /// The copies can be looked at, released and deleted over this node's gRPC port.
+    pub serve: bool,
+    /// Where this node releases copies to, `HOST:PORT`.
+    pub release_via: String,
+}
+
+/// `[quarantine.client.NAME]`: what is kept of one client. What is left out is as for all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClientRetention {
+    /// Copies older than this are deleted; 0 for never. Days.
+    pub keep_days: Option<u32>,
+    /// Copies of this client at most; 0 for any number.
+    pub keep_entries: Option<u64>,
+    /// Bytes of this client's messages at most; 0 for any. MiB.
+    pub keep_mib: Option<u64>,
 }
 
 impl Default for QuarantineConfig {
@@ -51,6 +74,11 @@ impl Default for QuarantineConfig {
         Self {
             store: None,
             keep_days: 30,
+            keep_entries: 0,
+            keep_mib: 0,
+            client: BTreeMap::new(),
+            serve: false,
+            release_via: "127.0.0.1:25".to_owned(),
         }
     }
 }

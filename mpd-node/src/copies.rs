@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millrace_proto::{CallError, ConduitKind, Settlement, Transaction, Verdict};
-use millrace_quarantine::{Quarantine, QuarantineError, Retention};
+use millrace_quarantine::{Limits, Quarantine, QuarantineError, Retention};
 use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
 
 use crate::config::QuarantineConfig;
 
@@ -13,6 +14,8 @@ use crate::config::QuarantineConfig;
 #[derive(Debug)]
 pub(crate) struct Copies {
     store: Quarantine,
+    /// Settlements that are being noted.
+    settling: TaskTracker,
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -25,16 +28,26 @@ impl Copies {
             return Ok(None);
         };
         let store = Quarantine::open(address)?;
-        if config.keep_days > 0
+        let retention = retention(config);
+        if retention.limits_anything()
             && let Ok(runtime) = Handle::try_current()
         {
-            let retention = Retention {
-                age: Some(DAY * config.keep_days),
-                ..Retention::default()
-            };
             runtime.spawn(expire(store.clone(), retention));
         }
-        Ok(Some(Self { store }))
+        Ok(Some(Self {
+            store,
+            settling: TaskTracker::new(),
+        }))
+    }
+
+    pub(crate) fn store(&self) -> &Quarantine {
+        &self.store
+    }
+
+    /// Waits for what is being noted.
+    pub(crate) async fn finish(&self) {
+        self.settling.close();
+        self.settling.wait().await;
     }
 
     /// Keeps a copy; durable when this returns.
@@ -64,11 +77,35 @@ impl Copies {
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
-        runtime.spawn(async move {
+        let noting = async move {
             if let Err(error) = store.settle(&settlement).await {
                 tracing::warn!(transaction = %settlement.transaction, %error, "a kept copy stays unconfirmed");
             }
-        });
+        };
+        self.settling.spawn_on(noting, &runtime);
+    }
+}
+
+fn retention(config: &QuarantineConfig) -> Retention {
+    let limits = |days: u32, entries: u64, mib: u64| Limits {
+        age: (days > 0).then(|| DAY * days),
+        entries: (entries > 0).then_some(entries),
+        bytes: (mib > 0).then(|| mib.saturating_mul(1 << 20)),
+    };
+    Retention {
+        all: limits(config.keep_days, config.keep_entries, config.keep_mib),
+        clients: config
+            .client
+            .iter()
+            .map(|(name, one)| {
+                let own = limits(
+                    one.keep_days.unwrap_or(config.keep_days),
+                    one.keep_entries.unwrap_or(0),
+                    one.keep_mib.unwrap_or(0),
+                );
+                (name.clone(), own)
+            })
+            .collect(),
     }
 }
 

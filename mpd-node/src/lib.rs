@@ -25,6 +25,6 @@ pub mod service;
 mod stamps;
 mod verdict;
 
-pub use config::{NodeConfig, QuarantineConfig, StampConfig};
+pub use config::{ClientRetention, NodeConfig, QuarantineConfig, StampConfig};
 pub use node::{Node, StartError};
 pub use plan_watch::PlanWatch;

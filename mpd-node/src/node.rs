@@ -10,7 +10,7 @@ use millrace_proto::{
     CallError, ClientName, Direction, Keeping, Revision, ScreenRequest, Settlement, Stage,
     Transaction, Verdict,
 };
-use millrace_quarantine::{KeyFileError, QuarantineError, Stamped};
+use millrace_quarantine::{KeyFileError, Quarantine, QuarantineError, StampKeys, Stamped};
 use millrace_runtime::metrics::Metrics;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -37,6 +37,8 @@ struct Inner {
     memory: Arc<Semaphore>,
     metrics: Arc<NodeMetrics>,
     copies: Option<Copies>,
+    serves_copies: bool,
+    release_via: String,
     stamps: Option<Arc<Stamps>>,
 }
 
@@ -95,7 +97,9 @@ impl Node {
             pool: CpuPool::new(workers),
             memory: Arc::new(Semaphore::new(units.clamp(1, Semaphore::MAX_PERMITS))),
             metrics: NodeMetrics::register(metrics),
+            serves_copies: copies.is_some() && config.quarantine.serve,
             copies,
+            release_via: config.quarantine.release_via.clone(),
             stamps: stamps.map(Arc::new),
         }));
         let told = node.clone();
@@ -171,6 +175,33 @@ impl Node {
             disposition = %settlement.outcome.disposition,
             "settled"
         );
+    }
+
+    /// Waits until what was settled is noted in the store. The node is of no use afterwards.
+    pub async fn finish(&self) {
+        if let Some(copies) = &self.0.copies {
+            copies.finish().await;
+        }
+    }
+
+    /// The store of kept copies, where there is one.
+    pub(crate) fn kept(&self) -> Option<&Quarantine> {
+        self.0.copies.as_ref().map(Copies::store)
+    }
+
+    /// Whether kept copies are served over gRPC.
+    pub(crate) fn serves_copies(&self) -> bool {
+        self.0.serves_copies
+    }
+
+    /// Where released copies go, `HOST:PORT`.
+    pub(crate) fn release_via(&self) -> &str {
+        &self.0.release_via
+    }
+
+    /// What released copies are stamped with, where there is a file of keys.
+    pub(crate) fn stamp_keys(&self) -> Option<Arc<StampKeys>> {
+        self.0.stamps.as_ref().map(|stamps| stamps.keys())
     }
 
     /// Memory for content that comes in by pieces.

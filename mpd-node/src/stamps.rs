@@ -37,6 +37,11 @@ impl Stamps {
         })
     }
 
+    /// The keys as they are now.
+    pub(crate) fn keys(&self) -> Arc<StampKeys> {
+        self.keys.load_full()
+    }
+
     /// What the message's stamps say.
     pub(crate) fn look(&self, transaction: &Transaction, message: &Message) -> Stamped {
         let recipients = transaction

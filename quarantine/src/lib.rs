@@ -8,7 +8,7 @@
 //!
 //! | object | what it is |
 //! |---|---|
-//! | `entries/HH/HASH` | a copy; `HH` is the hash's beginning |
+//! | `entries/HH/HASH.SPAN` | a copy; `HH` is the hash's beginning, `SPAN` the half day since 1970 in which it was first kept |
 //! | `index/YYYYMMDD/HH/MM/ID` | what a listing shows of it; by the time of its first transaction (UTC) |
 //! | `alias/YYYYMMDD/ID` | a later transaction that was found to be the same: the first one's identifier |
 //! | `audit/YYYYMMDD/ID` | who did what with a copy; never written twice |
@@ -27,10 +27,11 @@ mod release;
 mod stamp;
 mod store;
 mod when;
+mod wire;
 
 pub use copy::Copy;
 pub use error::QuarantineError;
-pub use expire::{Expired, Retention};
+pub use expire::{Expired, Limits, Retention};
 pub use filter::Filter;
 pub use record::{Audit, Record, State};
 pub use release::{Answer, Release, ReleaseError};

@@ -1,5 +1,6 @@
 //! What a listing shows of a copy, and what the audit log has.
 
+use mail_parser::MessageParser;
 use millrace_proto::{Edit, Outcome, OutcomeKind, Transaction, Verdict};
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +27,7 @@ pub struct Record {
     pub recipients: Vec<String>,
     /// Recipients that the message was taken from: the copy is kept for them.
     pub removed: Vec<String>,
-    /// The subject, as it stands in the message.
+    /// The subject, unfolded and with its encoded words decoded.
     pub subject: String,
     /// Bytes of the message.
     pub size: u64,
@@ -78,6 +79,8 @@ pub struct Audit {
 
 /// A listing is not to be filled by one message.
 const SUBJECT: usize = 300;
+/// Bytes of the field that are read.
+const READ: usize = 4096;
 
 impl Record {
     pub(crate) fn new(
@@ -138,24 +141,61 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The first Subject field, unfolded.
+/// The first Subject field, unfolded and decoded.
 fn subject(content: &[u8]) -> String {
-    let mut value: Option<Vec<u8>> = None;
-    for line in content.split(|&byte| byte == b'\n') {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.is_empty() {
+    let mut field: Option<Vec<u8>> = None;
+    for line in content.split_inclusive(|&byte| byte == b'\n') {
+        if matches!(line, b"\n" | b"\r\n") {
             break;
         }
         let folded = matches!(line[0], b' ' | b'\t');
-        match &mut value {
-            Some(value) if folded && value.len() < SUBJECT => value.extend_from_slice(line),
+        match &mut field {
+            Some(field) if folded && field.len() < READ => field.extend_from_slice(line),
             Some(_) => break,
             None if line.len() >= 8 && line[..8].eq_ignore_ascii_case(b"subject:") => {
-                value = Some(line[8..].trim_ascii_start().to_vec());
+                field = Some(line[..line.len().min(READ)].to_vec());
             }
             None => {}
         }
     }
-    let whole = text(&value.unwrap_or_default());
-    whole.chars().take(SUBJECT).collect()
+    let Some(mut field) = field else {
+        return String::new();
+    };
+    // Alone, so that the parser has nothing else to read.
+    field.extend_from_slice(b"\r\n\r\n");
+    let parsed = MessageParser::new().parse_headers(&field);
+    let decoded = parsed.as_ref().and_then(|message| message.subject());
+    let whole = decoded.map_or_else(
+        || text(field[8..].trim_ascii()),
+        std::borrow::ToOwned::to_owned,
+    );
+    whole.trim().chars().take(SUBJECT).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subjects_are_decoded() {
+        let long = format!("Subject: {}\r\n\r\n", "x".repeat(10_000));
+        for (content, wanted) in [
+            ("Subject: plain\r\n\r\nbody", "plain"),
+            ("From: a\nSUBJECT:folded\n\tline\nTo: b\n\n", "folded line"),
+            (
+                "Subject: =?utf-8?B?R3LDvMOfZQ==?=\r\n\r\n",
+                "Gr\u{fc}\u{df}e",
+            ),
+            (
+                "Subject: =?iso-8859-1?Q?a=E4?=\r\n =?iso-8859-1?Q?b?=\r\n\r\n",
+                "a\u{e4}b",
+            ),
+            ("To: b\r\n\r\nSubject: in the body\r\n", ""),
+            ("Subject:\r\n\r\n", ""),
+            ("", ""),
+            (&long, &"x".repeat(SUBJECT)),
+        ] {
+            assert_eq!(subject(content.as_bytes()), wanted, "{content:.60}");
+        }
+    }
 }

@@ -54,9 +54,9 @@ pub struct Stats {
     pub oldest: Option<u64>,
 }
 
-/// A message that comes again after this time is kept anew, in the place of
-/// its copy. Milliseconds.
-const RENEWED_AFTER: u64 = 12 * 3_600_000;
+/// A message that comes again finds the copy of this span of time and of the one before; later it is kept anew,
+/// so that no copy is found again which is about to expire. Milliseconds.
+const SPAN: u64 = 12 * 3_600_000;
 
 /// Index records from the newest to the oldest, one folder at a time.
 pub(crate) struct Walk<'a> {
@@ -108,15 +108,19 @@ impl Quarantine {
         content: Bytes,
     ) -> Result<(), QuarantineError> {
         let hash = copy::hash(transaction, &content);
-        let path = entry(&hash);
-        let record = Record::new(transaction, verdict, &hash, &content);
+        let span = when::milliseconds(transaction.id) / SPAN;
+        // The span before is looked at first: a retry need not come in the same one.
+        if let Some(before) = span.checked_sub(1)
+            && self.found(transaction, &hash, &name(&hash, before)).await?
+        {
+            return Ok(());
+        }
+        let name = name(&hash, span);
+        let record = Record::new(transaction, verdict, &name, &content);
         let object = copy::write(transaction, verdict, content)?;
-        let written = self
-            .0
-            .durable
-            .put_opts(&path, object.clone(), PutMode::Create.into())
-            .await;
-        match written {
+        let path = entry(&name);
+        let options = PutMode::Create.into();
+        match self.0.durable.put_opts(&path, object, options).await {
             Ok(_) => {
                 return self
                     .put_record(transaction.id, &record, PutMode::Create)
@@ -125,23 +129,39 @@ impl Quarantine {
             Err(object_store::Error::AlreadyExists { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        let known = self.copy_at(&path).await?;
+        if self.found(transaction, &hash, &name).await? {
+            return Ok(());
+        }
+        // Deleted in between: whoever deleted it meant the other one, and the sender tries again.
+        Err(QuarantineError::Damaged {
+            path: path.to_string(),
+            problem: "it was deleted while it was kept".to_owned(),
+        })
+    }
+
+    /// Whether there is a copy of this name; then it is made sure that it is durable and listed, and that the
+    /// transaction finds it.
+    async fn found(
+        &self,
+        transaction: &Transaction,
+        hash: &str,
+        name: &str,
+    ) -> Result<bool, QuarantineError> {
+        let path = entry(name);
+        let known = match self.copy_at(&path).await {
+            Ok(known) => known,
+            Err(error) if error.is_missing() => return Ok(false),
+            Err(error) => return Err(error),
+        };
         if copy::hash(&known.transaction, &known.content) != hash {
             return Err(QuarantineError::Damaged {
                 path: path.to_string(),
                 problem: "its content is not what its name says".to_owned(),
             });
         }
+        // Whoever wrote it may not be that far.
+        self.sync_folder_of(&path).await?;
         let first = known.transaction.id;
-        let age = record.time.saturating_sub(when::milliseconds(first));
-        if age > RENEWED_AFTER {
-            // It would expire before its time.
-            self.0.durable.put(&path, object).await?;
-            self.put_record(transaction.id, &record, PutMode::Create)
-                .await?;
-            return self.forget(first).await;
-        }
-        self.sync_folder_of(&hash).await?;
         if first != transaction.id {
             let text = first.to_string().into_bytes();
             self.0
@@ -149,8 +169,9 @@ impl Quarantine {
                 .put(&alias(transaction.id), text.into())
                 .await?;
         }
-        let record = Record::new(&known.transaction, &known.verdict, &hash, &known.content);
-        self.put_record(first, &record, PutMode::Create).await
+        let record = Record::new(&known.transaction, &known.verdict, name, &known.content);
+        self.put_record(first, &record, PutMode::Create).await?;
+        Ok(true)
     }
 
     /// Notes what was done with a message, if there is a copy of it; whether
@@ -312,31 +333,42 @@ impl Quarantine {
         &*self.0.quick
     }
 
+    /// The folders of days below `index` or `alias`, oldest first.
+    pub(crate) async fn days(&self, below: &str) -> Result<Vec<Path>, QuarantineError> {
+        self.folders(&Path::from(below)).await
+    }
+
+    /// Deletes what is directly in a folder.
+    pub(crate) async fn clear(&self, folder: &Path) -> Result<(), QuarantineError> {
+        for path in self.objects_in(folder).await? {
+            self.delete_object(&path).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes the empty folders in a day's, and the day's. A folder that is not empty stays.
+    pub(crate) async fn prune(&self, day: &Path) {
+        let day = self.0.folder.join(day.as_ref());
+        let pruned = tokio::task::spawn_blocking(move || prune(&day, 2)).await;
+        if let Err(panic) = pruned {
+            tracing::warn!(%panic, "empty folders stay");
+        }
+    }
+
     /// Takes a copy and its record away: the copy first, so that what is left
     /// of a deletion that broke off can still be found.
     pub(crate) async fn remove(&self, record: &Record) -> Result<(), QuarantineError> {
         let id = identifier(&record.id)?;
         let path = entry(&record.hash);
-        // It may have been kept anew since.
-        let is_its_own = match self.copy_at(&path).await {
-            Ok(copy) => copy.transaction.id == id,
-            Err(error) if error.is_missing() => false,
-            Err(QuarantineError::Damaged { .. }) => true,
-            Err(error) => return Err(error),
-        };
-        if is_its_own {
-            self.delete_object(&path).await?;
-        }
-        self.forget(id).await
-    }
-
-    async fn forget(&self, id: TransactionId) -> Result<(), QuarantineError> {
+        self.delete_object(&path).await?;
         self.delete_object(&index(id)).await
     }
 
     async fn delete_object(&self, path: &Path) -> Result<(), QuarantineError> {
         match self.0.quick.delete(path).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            // Deletion is deletion: it does not come back with the power.
+            Ok(()) => self.sync_folder_of(path).await,
+            Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -353,19 +385,39 @@ impl Quarantine {
         }
     }
 
-    /// Makes the names in a copy's folder durable: whoever wrote the copy may
-    /// not be that far.
-    async fn sync_folder_of(&self, hash: &str) -> Result<(), QuarantineError> {
-        let folder = self.0.folder.join("entries").join(prefix(hash));
+    /// Makes the names in an object's folder durable.
+    async fn sync_folder_of(&self, path: &Path) -> Result<(), QuarantineError> {
+        let mut folder = self.0.folder.join(path.as_ref());
+        folder.pop();
         let shown = folder.display().to_string();
-        let synced =
-            tokio::task::spawn_blocking(move || std::fs::File::open(folder)?.sync_all()).await;
+        let synced = tokio::task::spawn_blocking(move || match std::fs::File::open(folder) {
+            Ok(folder) => folder.sync_all(),
+            // Nothing was ever in it.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        });
         synced
+            .await
             .unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
             .map_err(|source| QuarantineError::Folder {
                 path: shown,
                 source,
             })
+    }
+
+    /// Notes for good what somebody did because of a copy, such as blocking its sender.
+    ///
+    /// # Errors
+    /// There is no such copy, or the store failed.
+    pub async fn note(
+        &self,
+        who: &str,
+        action: &str,
+        id: &str,
+        detail: &str,
+    ) -> Result<(), QuarantineError> {
+        self.record(id).await?;
+        self.audit(who, action, id, detail).await
     }
 
     /// Notes for good who did what with a copy.
@@ -417,8 +469,13 @@ impl Quarantine {
     ) -> Result<(), QuarantineError> {
         let path = index(id);
         let text = json(&path, record)?;
+        // A new record can be made again from its copy; what was done, and that it was released, cannot.
+        let store = match mode {
+            PutMode::Create => &self.0.quick,
+            _ => &self.0.durable,
+        };
         let options = PutOptions::from(mode);
-        match self.0.quick.put_opts(&path, text.into(), options).await {
+        match store.put_opts(&path, text.into(), options).await {
             Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -507,6 +564,22 @@ impl fmt::Debug for Quarantine {
 
 fn entry(hash: &str) -> Path {
     Path::from(format!("entries/{}/{hash}", prefix(hash)))
+}
+
+/// A copy's name: its hash, and the span of time that it was first kept in.
+fn name(hash: &str, span: u64) -> String {
+    format!("{hash}.{span}")
+}
+
+fn prune(folder: &std::path::Path, depth: u32) {
+    let inner = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    if depth > 0 {
+        for inner in inner {
+            prune(&inner.path(), depth - 1);
+        }
+    }
+    // Fails for what is not empty, as is meant.
+    let _ = std::fs::remove_dir(folder);
 }
 
 fn prefix(hash: &str) -> &str {

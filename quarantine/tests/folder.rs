@@ -11,7 +11,9 @@ use millrace_proto::{
     Finding, LineEnding, Outcome, OutcomeKind, Path as MailPath, Revision, Settlement, Transaction,
     TransactionId, Verdict,
 };
-use millrace_quarantine::{Expired, Filter, Quarantine, QuarantineError, Record, Retention, State};
+use millrace_quarantine::{
+    Expired, Filter, Limits, Quarantine, QuarantineError, Record, Retention, State,
+};
 
 const NOW: u64 = 1_795_386_060_000;
 const DAY: u64 = 86_400_000;
@@ -21,6 +23,12 @@ fn id(milliseconds: u64) -> TransactionId {
     let mut bytes = *TransactionId::new().as_bytes();
     bytes[..6].copy_from_slice(&milliseconds.to_be_bytes()[2..]);
     TransactionId::from_bytes(bytes)
+}
+
+fn milliseconds(id: TransactionId) -> u64 {
+    id.as_bytes()[..6]
+        .iter()
+        .fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
 
 fn transaction(id: TransactionId) -> Transaction {
@@ -187,12 +195,12 @@ async fn a_message_that_comes_again_after_days_does_not_expire_with_its_first_co
             .await
             .unwrap();
     }
-    assert_eq!(all(&store).await.len(), 1);
-    let week = Retention {
+    assert_eq!(all(&store).await.len(), 2);
+    let week = Retention::of_all(Limits {
         age: Some(Duration::from_millis(7 * DAY)),
-        ..Retention::default()
-    };
-    assert_eq!(store.expire(&week).await.unwrap(), Expired::default());
+        ..Limits::default()
+    });
+    assert_eq!(store.expire(&week).await.unwrap().entries, 1);
     let copy = store.copy(&again.id.to_string()).await.unwrap();
     assert_eq!(copy.transaction.id, again.id);
 }
@@ -356,10 +364,7 @@ async fn listings_are_filtered_and_come_in_pages() {
 async fn copies_expire_by_age_number_and_size() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
-    let now = TransactionId::new();
-    let now = now.as_bytes()[..6]
-        .iter()
-        .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    let now = milliseconds(TransactionId::new());
     for days in 0..10 {
         let transaction = transaction(id(now - days * DAY));
         let content = Bytes::from(vec![b'x'; 100 + days as usize]);
@@ -368,11 +373,11 @@ async fn copies_expire_by_age_number_and_size() {
             .await
             .unwrap();
     }
-    let none = Retention::default();
-    for (retention, entries, left) in [
+    let none = Limits::default();
+    for (limits, entries, left) in [
         (none, 0, 10),
         (
-            Retention {
+            Limits {
                 age: Some(Duration::from_millis(8 * DAY - 1000)),
                 ..none
             },
@@ -380,7 +385,7 @@ async fn copies_expire_by_age_number_and_size() {
             8,
         ),
         (
-            Retention {
+            Limits {
                 entries: Some(5),
                 ..none
             },
@@ -388,7 +393,7 @@ async fn copies_expire_by_age_number_and_size() {
             5,
         ),
         (
-            Retention {
+            Limits {
                 bytes: Some(310),
                 ..none
             },
@@ -396,6 +401,7 @@ async fn copies_expire_by_age_number_and_size() {
             3,
         ),
     ] {
+        let retention = Retention::of_all(limits);
         let expired = store.expire(&retention).await.unwrap();
         assert_eq!(expired.entries, entries, "{retention:?}");
         assert_eq!(all(&store).await.len(), left, "{retention:?}");
@@ -403,6 +409,76 @@ async fn copies_expire_by_age_number_and_size() {
     }
     assert_eq!(store.stats().await.unwrap().bytes, 100 + 101 + 102);
     assert_eq!(files(&folder.path().join("lease")), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
+async fn clients_have_limits_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let now = milliseconds(TransactionId::new());
+    for (client, days) in [
+        ("mx", 1),
+        ("mx", 5),
+        ("mx", 9),
+        ("out", 1),
+        ("out", 5),
+        ("out", 9),
+        ("few", 1),
+        ("few", 2),
+    ] {
+        let transaction = Transaction {
+            client: client.parse().unwrap(),
+            ..transaction(id(now - days * DAY))
+        };
+        store
+            .keep(&transaction, &verdict(Disposition::Hold), message("a"))
+            .await
+            .unwrap();
+    }
+    let days = |days: u64| Some(Duration::from_millis(days * DAY));
+    let limits = Limits::default();
+    let retention = Retention {
+        all: Limits {
+            age: days(3),
+            ..limits
+        },
+        clients: [
+            (
+                "out".to_owned(),
+                Limits {
+                    age: days(7),
+                    ..limits
+                },
+            ),
+            (
+                "few".to_owned(),
+                Limits {
+                    entries: Some(1),
+                    ..limits
+                },
+            ),
+        ]
+        .into(),
+    };
+    store.expire(&retention).await.unwrap();
+    let left: Vec<(String, u64)> = all(&store)
+        .await
+        .into_iter()
+        .map(|record| (record.client, (now - record.time) / DAY))
+        .collect();
+    let left: Vec<(&str, u64)> = left
+        .iter()
+        .map(|(client, days)| (&**client, *days))
+        .collect();
+    assert_eq!(left.len(), 4, "{left:?}");
+    for one in [("mx", 1), ("out", 1), ("out", 5), ("few", 1)] {
+        assert!(left.contains(&one), "{left:?}");
+    }
+    // No empty folder is left of days that are over.
+    let days = std::fs::read_dir(folder.path().join("index"))
+        .unwrap()
+        .count();
+    assert_eq!(days, 2);
 }
 
 #[tokio::test]
@@ -417,7 +493,10 @@ async fn one_process_expires_at_a_time_and_one_that_died_blocks_nobody() {
         .as_millis() as u64;
     fs::write(lease.join("expire"), now.to_string()).unwrap();
     let limits = Retention {
-        entries: Some(0),
+        all: Limits {
+            entries: Some(0),
+            ..Limits::default()
+        },
         ..Retention::default()
     };
     let busy = store.expire(&limits).await.unwrap_err();

@@ -138,6 +138,7 @@ async fn serve(settings: Settings, systemd: SystemdSockets) -> anyhow::Result<()
     gateway.drained().await;
     reloader.abort();
     serving.await.context("the gRPC server panicked")??;
+    node.finish().await;
     stop_admin.cancel();
     admin.await.context("the admin port panicked")?;
     drop(telemetry);

@@ -1,7 +1,8 @@
-//! The gRPC side of a node: the contract's service, health and reflection.
+//! The gRPC side of a node: the contract's services, health and reflection.
 
 mod assemble;
 mod processing;
+mod quarantine;
 mod server;
 
 pub use server::{ServeError, Server};

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use millrace_proto::pb;
 use millrace_proto::pb::processing_service_server::ProcessingServiceServer;
+use millrace_proto::pb::quarantine_service_server::QuarantineServiceServer;
 use millrace_runtime::lifecycle::{Drain, Phase};
 use tokio::net::TcpListener;
 use tonic::transport::server::TcpIncoming;
 
 use super::processing::Processing;
+use super::quarantine::Copies;
 use crate::node::Node;
 
 /// A bound port, not yet served.
@@ -105,9 +107,14 @@ impl Server {
         }
         let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
         let closing = drain.closing().clone();
+        let copies = self
+            .node
+            .serves_copies()
+            .then(|| QuarantineServiceServer::new(Copies::new(self.node.clone())));
         let serving = server
             .add_service(health_service)
             .add_service(reflection)
+            .add_optional_service(copies)
             .add_service(ProcessingServiceServer::new(Processing::new(
                 self.node,
                 drain.clone(),

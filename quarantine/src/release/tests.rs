@@ -20,6 +20,9 @@ struct Fixture {
     keys: StampKeys,
 }
 
+/// The commands, and the content as it came over the wire.
+type Heard = (Vec<String>, Vec<u8>);
+
 /// How the next hop answers.
 #[derive(Clone, Copy, Default)]
 struct Hop {
@@ -84,14 +87,14 @@ impl Fixture {
 
 impl Hop {
     /// Serves one connection; the commands, and the content as it came over the wire.
-    fn serve(self) -> (String, JoinHandle<(Vec<String>, Vec<u8>)>) {
+    fn serve(self) -> (String, JoinHandle<Heard>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let thread = std::thread::spawn(move || self.talk(&listener.accept().unwrap().0));
         (address, thread)
     }
 
-    fn talk(self, stream: &TcpStream) -> (Vec<String>, Vec<u8>) {
+    fn talk(self, stream: &TcpStream) -> Heard {
         let (mut reader, mut writer) = (BufReader::new(stream), stream);
         let mut say = |text: &str| writer.write_all(format!("{text}\r\n").as_bytes()).unwrap();
         let (mut commands, mut content) = (Vec::new(), Vec::new());
@@ -105,7 +108,7 @@ impl Hop {
             match &line[..4] {
                 "EHLO" => say("250-hop\r\n250-8BITMIME\r\n250 SMTPUTF8"),
                 "RCPT" if self.refused.is_some_and(|one| line.contains(one)) => {
-                    say("550 5.1.1 no such user")
+                    say("550 5.1.1 no such user");
                 }
                 "DATA" => {
                     say("354 go on");

@@ -1,0 +1,194 @@
+//! Where the copies are: in a store that this process opens, or behind a node.
+
+use bytes::Bytes;
+use millrace_proto::Verdict;
+use millrace_proto::pb;
+use millrace_proto::pb::quarantine_service_client::QuarantineServiceClient;
+use millrace_quarantine::{
+    Answer, Copy, Filter, Page, Quarantine, QuarantineError, Record, Release, ReleaseError,
+    StampKeys, Stats,
+};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+
+/// Where the copies are.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// Here.
+    Store(Quarantine),
+    /// Behind a node's gRPC port.
+    Server(QuarantineServiceClient<Channel>),
+}
+
+/// Why nothing came of it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SourceError {
+    #[error(transparent)]
+    Store(#[from] QuarantineError),
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
+    #[error("{0} is no server: write http://HOST:PORT")]
+    Address(String),
+    #[error("the server: {}", .0.message())]
+    Server(Box<Status>),
+    #[error("the server sent what is no copy: {0}")]
+    Nonsense(String),
+}
+
+impl Source {
+    pub(super) fn server(address: &str) -> Result<Self, SourceError> {
+        let endpoint = Endpoint::from_shared(address.to_owned())
+            .map_err(|_| SourceError::Address(address.to_owned()))?;
+        Ok(Self::Server(QuarantineServiceClient::new(
+            endpoint.connect_lazy(),
+        )))
+    }
+
+    pub(super) async fn list(
+        &self,
+        filter: Filter,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Page, SourceError> {
+        match self {
+            Self::Store(store) => Ok(store.list(&filter, after.as_deref(), limit).await?),
+            Self::Server(client) => {
+                let request = pb::ListCopiesRequest {
+                    after: after.unwrap_or_default(),
+                    limit: u32::try_from(limit).unwrap_or(u32::MAX),
+                    ..filter.into()
+                };
+                let page = client.clone().list_copies(request).await?.into_inner();
+                Ok(Page {
+                    records: page.records.into_iter().map(Into::into).collect(),
+                    next: (!page.next.is_empty()).then_some(page.next),
+                })
+            }
+        }
+    }
+
+    pub(super) async fn get(&self, id: &str) -> Result<(Record, Copy), SourceError> {
+        match self {
+            Self::Store(store) => Ok((store.record(id).await?, store.copy(id).await?)),
+            Self::Server(client) => {
+                let request = pb::GetCopyRequest { id: id.to_owned() };
+                let mut frames = client.clone().get_copy(request).await?.into_inner();
+                let mut head = None;
+                let mut content = Vec::new();
+                while let Some(frame) = frames.message().await? {
+                    match frame.part {
+                        Some(pb::get_copy_response::Part::Head(found)) => head = Some(found),
+                        Some(pb::get_copy_response::Part::Content(bytes)) => {
+                            content.extend_from_slice(&bytes);
+                        }
+                        None => {}
+                    }
+                }
+                let nonsense = |problem: &str| SourceError::Nonsense(problem.to_owned());
+                let head = head.ok_or_else(|| nonsense("it has no head"))?;
+                let (Some(record), Some(transaction), Some(verdict)) =
+                    (head.record, head.transaction, head.verdict)
+                else {
+                    return Err(nonsense("its head is not whole"));
+                };
+                let copy = Copy {
+                    transaction: transaction.try_into().map_err(
+                        |error: millrace_proto::InvalidMessage| nonsense(&error.to_string()),
+                    )?,
+                    verdict: Verdict::try_from(verdict)
+                        .map_err(|error| nonsense(&error.to_string()))?,
+                    content: Bytes::from(content),
+                };
+                Ok((record.into(), copy))
+            }
+        }
+    }
+
+    /// With a server, keys and next hop are the server's.
+    pub(super) async fn release(
+        &self,
+        id: &str,
+        release: &Release,
+        keys: Option<&StampKeys>,
+    ) -> Result<Vec<Answer>, SourceError> {
+        match (self, keys) {
+            (Self::Store(store), Some(keys)) => Ok(store.release(id, release, keys).await?),
+            (Self::Store(_), None) => Err(SourceError::Nonsense("there are no keys".to_owned())),
+            (Self::Server(client), _) => {
+                let request = pb::ReleaseCopyRequest {
+                    id: id.to_owned(),
+                    recipients: release.recipients.clone(),
+                    again: release.again,
+                    who: release.who.clone(),
+                };
+                let response = client.clone().release_copy(request).await?.into_inner();
+                Ok(response.answers.into_iter().map(Into::into).collect())
+            }
+        }
+    }
+
+    pub(super) async fn delete(&self, id: &str, who: &str) -> Result<(), SourceError> {
+        match self {
+            Self::Store(store) => Ok(store.delete(id, who).await?),
+            Self::Server(client) => {
+                let request = pb::DeleteCopyRequest {
+                    id: id.to_owned(),
+                    who: who.to_owned(),
+                };
+                client.clone().delete_copy(request).await?;
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) async fn stats(&self) -> Result<Stats, SourceError> {
+        match self {
+            Self::Store(store) => Ok(store.stats().await?),
+            Self::Server(client) => {
+                let counted = client
+                    .clone()
+                    .count_copies(pb::CountCopiesRequest {})
+                    .await?;
+                Ok(counted.into_inner().into())
+            }
+        }
+    }
+}
+
+impl SourceError {
+    /// Whether the answer is "no", rather than a failure: there is no such copy, it was released before, or the next
+    /// hop refused it.
+    pub(super) fn is_no(&self) -> bool {
+        match self {
+            Self::Store(error) => matches!(error, QuarantineError::Unknown(_)),
+            Self::Release(error) => !matches!(
+                error,
+                ReleaseError::Store(QuarantineError::Store(_)) | ReleaseError::Random(_)
+            ),
+            Self::Server(status) => matches!(
+                status.code(),
+                Code::NotFound
+                    | Code::AlreadyExists
+                    | Code::Aborted
+                    | Code::Unknown
+                    | Code::InvalidArgument
+            ),
+            Self::Address(_) | Self::Nonsense(_) => false,
+        }
+    }
+
+    /// Whether it was released before.
+    pub(super) fn is_released(&self) -> bool {
+        match self {
+            Self::Release(error) => matches!(error, ReleaseError::Released { .. }),
+            Self::Server(status) => status.code() == Code::AlreadyExists,
+            _ => false,
+        }
+    }
+}
+
+impl From<Status> for SourceError {
+    fn from(status: Status) -> Self {
+        Self::Server(Box::new(status))
+    }
+}

@@ -1,0 +1,165 @@
+//! The kept copies over gRPC: what people and their programs look at and release.
+
+use std::pin::Pin;
+
+use futures_util::{Stream, StreamExt as _, stream};
+use millrace_proto::pb;
+use millrace_proto::pb::quarantine_service_server::QuarantineService;
+use millrace_quarantine::{Filter, Quarantine, QuarantineError, Release, ReleaseError};
+use tonic::{Request, Response, Status};
+
+use crate::node::Node;
+
+/// The contract's service of kept copies.
+#[derive(Debug, Clone)]
+pub(super) struct Copies {
+    node: Node,
+}
+
+/// Bytes of content in one frame.
+const FRAME: usize = 64 << 10;
+const DEFAULT_PAGE: usize = 50;
+const LONGEST_PAGE: usize = 1000;
+
+impl Copies {
+    pub(super) fn new(node: Node) -> Self {
+        Self { node }
+    }
+
+    #[allow(clippy::result_large_err)]
+    fn store(&self) -> Result<&Quarantine, Status> {
+        self.node
+            .kept()
+            .ok_or_else(|| Status::unimplemented("this node has no store for kept copies"))
+    }
+}
+
+#[tonic::async_trait]
+impl QuarantineService for Copies {
+    type GetCopyStream =
+        Pin<Box<dyn Stream<Item = Result<pb::GetCopyResponse, Status>> + Send + 'static>>;
+
+    async fn list_copies(
+        &self,
+        request: Request<pb::ListCopiesRequest>,
+    ) -> Result<Response<pb::ListCopiesResponse>, Status> {
+        let request = request.into_inner();
+        let limit = match request.limit as usize {
+            0 => DEFAULT_PAGE,
+            limit => limit.min(LONGEST_PAGE),
+        };
+        let after = (!request.after.is_empty()).then_some(request.after.as_str());
+        let page = self
+            .store()?
+            .list(&Filter::from(&request), after, limit)
+            .await
+            .map_err(|error| status(&error))?;
+        Ok(Response::new(pb::ListCopiesResponse {
+            records: page.records.into_iter().map(Into::into).collect(),
+            next: page.next.unwrap_or_default(),
+        }))
+    }
+
+    async fn get_copy(
+        &self,
+        request: Request<pb::GetCopyRequest>,
+    ) -> Result<Response<Self::GetCopyStream>, Status> {
+        let id = request.into_inner().id;
+        let store = self.store()?;
+        let record = store.record(&id).await.map_err(|error| status(&error))?;
+        let copy = store.copy(&id).await.map_err(|error| status(&error))?;
+        let head = pb::CopyHead {
+            record: Some(record.into()),
+            transaction: Some(copy.transaction.into()),
+            verdict: Some(copy.verdict.into()),
+        };
+        let head = stream::iter([pb::get_copy_response::Part::Head(head)]);
+        let content = stream::unfold(copy.content, |mut content| async move {
+            let frame = content.split_to(content.len().min(FRAME));
+            (!frame.is_empty()).then_some((pb::get_copy_response::Part::Content(frame), content))
+        });
+        let frames = head
+            .chain(content)
+            .map(|part| Ok(pb::GetCopyResponse { part: Some(part) }));
+        Ok(Response::new(Box::pin(frames)))
+    }
+
+    async fn release_copy(
+        &self,
+        request: Request<pb::ReleaseCopyRequest>,
+    ) -> Result<Response<pb::ReleaseCopyResponse>, Status> {
+        let who = who(&request, &request.get_ref().who);
+        let request = request.into_inner();
+        let keys = self.node.stamp_keys().ok_or_else(|| {
+            Status::failed_precondition(
+                "this node has no keys for stamps: name them with [stamp] keys",
+            )
+        })?;
+        let release = Release {
+            via: self.node.release_via().to_owned(),
+            recipients: request.recipients,
+            who,
+            again: request.again,
+            hello: self.node.name().to_string(),
+            ..Release::default()
+        };
+        let answers = self
+            .store()?
+            .release(&request.id, &release, &keys)
+            .await
+            .map_err(|error| refusal(&error))?;
+        Ok(Response::new(pb::ReleaseCopyResponse {
+            answers: answers.into_iter().map(Into::into).collect(),
+        }))
+    }
+
+    async fn delete_copy(
+        &self,
+        request: Request<pb::DeleteCopyRequest>,
+    ) -> Result<Response<pb::DeleteCopyResponse>, Status> {
+        let who = who(&request, &request.get_ref().who);
+        self.store()?
+            .delete(&request.get_ref().id, &who)
+            .await
+            .map_err(|error| status(&error))?;
+        Ok(Response::new(pb::DeleteCopyResponse {}))
+    }
+
+    async fn count_copies(
+        &self,
+        _request: Request<pb::CountCopiesRequest>,
+    ) -> Result<Response<pb::CountCopiesResponse>, Status> {
+        let stats = self
+            .store()?
+            .stats()
+            .await
+            .map_err(|error| status(&error))?;
+        Ok(Response::new(stats.into()))
+    }
+}
+
+/// Who asks, by what he says and by where he is.
+fn who<T>(request: &Request<T>, told: &str) -> String {
+    match request.remote_addr() {
+        Some(address) => format!("{told} ({address})"),
+        None => told.to_owned(),
+    }
+}
+
+fn status(error: &QuarantineError) -> Status {
+    match error {
+        QuarantineError::Unknown(_) => Status::not_found(error.to_string()),
+        _ => Status::unavailable(error.to_string()),
+    }
+}
+
+fn refusal(error: &ReleaseError) -> Status {
+    let text = error.to_string();
+    match error {
+        ReleaseError::Store(error) => status(error),
+        ReleaseError::Released { .. } => Status::already_exists(text),
+        ReleaseError::Address(_) | ReleaseError::Nobody(_) => Status::invalid_argument(text),
+        ReleaseError::InDoubt(_) => Status::unknown(text),
+        _ => Status::aborted(text),
+    }
+}
