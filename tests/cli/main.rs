@@ -5,6 +5,7 @@ mod help;
 mod load;
 mod pipes;
 mod policy;
+mod quarantine;
 mod ran;
 mod record;
 mod scan;

@@ -16,6 +16,7 @@ mod dispositions_are_carried_out;
 mod envelopes_are_edited_as_the_verdict_says;
 mod gtube_is_refused;
 mod headers_are_edited_as_the_verdict_says;
+mod kept_mail_is_released_and_not_held_again;
 mod listeners_are_clients_with_rules_of_their_own;
 mod messages_of_all_sizes_pass;
 mod policies_are_carried_out;
