@@ -129,7 +129,14 @@ impl Node {
     /// The plan of a client, and its changes.
     #[must_use]
     pub fn watch_plan(&self, client: &ClientName, direction: Direction) -> PlanWatch {
-        PlanWatch::new(self.0.policies.subscribe(), client.clone(), direction)
+        // A copy without its body would be a lie, and a stamp is over the whole message.
+        let whole = self.0.copies.is_some() || self.0.stamps.is_some();
+        PlanWatch::new(
+            self.0.policies.subscribe(),
+            client.clone(),
+            direction,
+            whole,
+        )
     }
 
     /// Judges what can be judged before there is a message.

@@ -13,6 +13,8 @@ pub struct PlanWatch {
     policies: watch::Receiver<Arc<Policy>>,
     client: ClientName,
     direction: Direction,
+    /// The node wants messages whole, whatever the policy looks at.
+    whole: bool,
     plan: Arc<Plan>,
 }
 
@@ -21,12 +23,14 @@ impl PlanWatch {
         mut policies: watch::Receiver<Arc<Policy>>,
         client: ClientName,
         direction: Direction,
+        whole: bool,
     ) -> Self {
-        let plan = Arc::new(policies.borrow_and_update().plan(&client, direction));
+        let plan = plan(&policies.borrow_and_update(), &client, direction, whole);
         Self {
             policies,
             client,
             direction,
+            whole,
             plan,
         }
     }
@@ -44,7 +48,13 @@ impl PlanWatch {
             return false;
         }
         let policy = self.policies.borrow_and_update().clone();
-        self.plan = Arc::new(policy.plan(&self.client, self.direction));
+        self.plan = plan(&policy, &self.client, self.direction, self.whole);
         true
     }
+}
+
+fn plan(policy: &Policy, client: &ClientName, direction: Direction, whole: bool) -> Arc<Plan> {
+    let mut plan = policy.plan(client, direction);
+    plan.needs_body |= whole;
+    Arc::new(plan)
 }

@@ -567,3 +567,19 @@ async fn scrape(address: SocketAddr) -> String {
     stream.read_to_string(&mut answer).await.unwrap();
     answer
 }
+
+#[tokio::test]
+async fn a_node_that_keeps_copies_wants_messages_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let keeping = keeping(folder.path(), REFUSE_AND_KEEP);
+    let not_keeping = NodeConfig {
+        quarantine: QuarantineConfig::default(),
+        ..keeping.clone()
+    };
+    for (config, whole) in [(keeping, true), (not_keeping, false)] {
+        let metrics = millrace_runtime::metrics::Metrics::new("test");
+        let node = Node::start(&config, &metrics).unwrap();
+        let plan = node.watch_plan(&client_name(), Direction::Inbound);
+        assert_eq!(plan.current().needs_body, whole);
+    }
+}

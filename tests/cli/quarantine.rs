@@ -126,9 +126,11 @@ impl Node {
     }
 }
 
+/// Nothing that a terminal obeys; for people, nothing that reorders their text either.
 #[track_caller]
-fn assert_harmless(text: &str) {
-    let bad = |c: char| (c.is_control() && c != '\n') || ('\u{202a}'..='\u{202e}').contains(&c);
+fn assert_harmless(text: &str, for_people: bool) {
+    let reorders = |c: char| for_people && ('\u{202a}'..='\u{202e}').contains(&c);
+    let bad = |c: char| (c.is_control() && c != '\n') || reorders(c);
     assert!(!text.chars().any(bad), "{text:?}");
 }
 
@@ -155,7 +157,7 @@ fn hostile_mail_does_not_reach_the_terminal() {
             &["list", "--format", "json"],
             &["show", &id, "--format", "json"],
         ] {
-            assert_harmless(&store.run(words).expect(0).stdout);
+            assert_harmless(&store.run(words).expect(0).stdout, !words.contains(&"json"));
         }
         assert_eq!(&store.raw(&["show", "--raw", &id]), content);
     }

@@ -13,6 +13,7 @@ use super::*;
 
 mod lists;
 mod recipients;
+mod stamps;
 
 fn policy(text: &str) -> Arc<Policy> {
     Policy::from_files(BTreeMap::from([(
@@ -559,58 +560,4 @@ fn the_same_message_has_the_same_verdict() {
         ..judged(&policy, &transaction, PLAIN)
     };
     assert_eq!(once(), once());
-}
-
-const OWN_AND_REFUSE: &str =
-    "own_headers = ['X-Millrace-*']\n[[action]]\nname = 'all'\ndo = 'reject'\nkeep = true\n";
-
-fn with_stamp(stamped: &Stamped) -> Verdict {
-    let policy = policy(OWN_AND_REFUSE);
-    let content = format!("X-Millrace-Stamp: v=1\r\nX-Millrace-Score: 0\r\n{PLAIN}");
-    let message = Message::parse(Bytes::from(content), policy.limits());
-    let transaction = transaction("a@sender.example", &["bob@here.example"]);
-    let node = Arc::from("node-1");
-    judge(
-        &policy,
-        &node,
-        &transaction,
-        &message,
-        Keeping::Available,
-        stamped,
-    )
-}
-
-fn deleted(verdict: &Verdict) -> Vec<&[u8]> {
-    let names = verdict.edits.iter().map(|edit| match edit {
-        Edit::DeleteHeader { name, .. } => &**name,
-        other => panic!("{other:?}"),
-    });
-    names.collect()
-}
-
-#[test]
-fn a_released_message_is_accepted_and_keeps_its_stamp() {
-    let verdict = with_stamp(&Stamped::Released {
-        key: "k1".to_owned(),
-    });
-    assert_eq!(verdict.disposition, Disposition::Accept);
-    assert!(!verdict.keep);
-    assert_eq!(symbols(&verdict), ["RELEASED"]);
-    assert_eq!(deleted(&verdict), [b"X-Millrace-Score"]);
-}
-
-#[test]
-fn a_stamp_that_says_nothing_is_a_finding_and_goes() {
-    use millrace_quarantine::StampProblem;
-    let verdict = with_stamp(&Stamped::Refused(StampProblem::Expired));
-    assert_eq!(
-        (verdict.disposition, verdict.keep),
-        (Disposition::Reject, true)
-    );
-    assert_eq!(symbols(&verdict), ["STAMP_REFUSED"]);
-    assert_eq!(verdict.findings[0].detail, "expired");
-    assert_eq!(
-        deleted(&verdict),
-        [&b"X-Millrace-Stamp"[..], b"X-Millrace-Score"]
-    );
 }
