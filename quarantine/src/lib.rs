@@ -26,6 +26,7 @@ mod record;
 mod release;
 mod stamp;
 mod store;
+mod walk;
 mod when;
 mod wire;
 

@@ -58,19 +58,6 @@ pub struct Stats {
 /// so that no copy is found again which is about to expire. Milliseconds.
 const SPAN: u64 = 12 * 3_600_000;
 
-/// Index records from the newest to the oldest, one folder at a time.
-pub(crate) struct Walk<'a> {
-    store: &'a Quarantine,
-    filter: &'a Filter,
-    /// Names at or above this are passed over.
-    below: Option<String>,
-    /// Folders and objects to come; the next one is the last.
-    days: Option<Vec<Path>>,
-    hours: Vec<Path>,
-    minutes: Vec<Path>,
-    objects: Vec<Path>,
-}
-
 impl Quarantine {
     /// Opens a store, and makes its folder when there is none: `file:///path`,
     /// or an absolute path.
@@ -373,18 +360,6 @@ impl Quarantine {
         }
     }
 
-    pub(crate) fn walk<'a>(&'a self, filter: &'a Filter, after: Option<TransactionId>) -> Walk<'a> {
-        Walk {
-            store: self,
-            filter,
-            below: after.map(|id| index(id).to_string()),
-            days: None,
-            hours: Vec::new(),
-            minutes: Vec::new(),
-            objects: Vec::new(),
-        }
-    }
-
     /// Makes the names in an object's folder durable.
     async fn sync_folder_of(&self, path: &Path) -> Result<(), QuarantineError> {
         let mut folder = self.0.folder.join(path.as_ref());
@@ -455,7 +430,7 @@ impl Quarantine {
         self.record_at(&index(id)).await
     }
 
-    async fn record_at(&self, path: &Path) -> Result<Record, QuarantineError> {
+    pub(crate) async fn record_at(&self, path: &Path) -> Result<Record, QuarantineError> {
         let bytes = self.0.quick.get(path).await?.bytes().await?;
         parsed(path, &bytes)
     }
@@ -481,7 +456,7 @@ impl Quarantine {
         }
     }
 
-    async fn folders(&self, of: &Path) -> Result<Vec<Path>, QuarantineError> {
+    pub(crate) async fn folders(&self, of: &Path) -> Result<Vec<Path>, QuarantineError> {
         let mut folders = self
             .0
             .quick
@@ -492,67 +467,11 @@ impl Quarantine {
         Ok(folders)
     }
 
-    async fn objects_in(&self, folder: &Path) -> Result<Vec<Path>, QuarantineError> {
+    pub(crate) async fn objects_in(&self, folder: &Path) -> Result<Vec<Path>, QuarantineError> {
         let listed = self.0.quick.list_with_delimiter(Some(folder)).await?;
         let mut objects: Vec<Path> = listed.objects.into_iter().map(|one| one.location).collect();
         objects.sort_unstable();
         Ok(objects)
-    }
-}
-
-impl Walk<'_> {
-    /// The next older record that can fit, by its time; the rest of the filter
-    /// is the caller's.
-    pub(crate) async fn next(&mut self) -> Result<Option<Record>, QuarantineError> {
-        loop {
-            if let Some(path) = self.objects.pop() {
-                if self
-                    .below
-                    .as_deref()
-                    .is_some_and(|below| path.as_ref() >= below)
-                {
-                    continue;
-                }
-                match self.store.record_at(&path).await {
-                    Ok(record) if self.filter.until.is_some_and(|until| record.time >= until) => {}
-                    Ok(record) if self.filter.since.is_some_and(|since| record.time < since) => {
-                        return Ok(None);
-                    }
-                    Ok(record) => return Ok(Some(record)),
-                    // Deleted since the folder was read.
-                    Err(error) if error.is_missing() => {}
-                    Err(error) => return Err(error),
-                }
-            } else if let Some(minute) = self.minutes.pop() {
-                if self.can_have(&minute) {
-                    self.objects = self.store.objects_in(&minute).await?;
-                }
-            } else if let Some(hour) = self.hours.pop() {
-                if self.can_have(&hour) {
-                    self.minutes = self.store.folders(&hour).await?;
-                }
-            } else if let Some(days) = &mut self.days {
-                let Some(day) = days.pop() else {
-                    return Ok(None);
-                };
-                if self.can_have(&day) {
-                    self.hours = self.store.folders(&day).await?;
-                }
-            } else {
-                self.days = Some(self.store.folders(&Path::from("index")).await?);
-            }
-        }
-    }
-
-    /// Whether a folder can have records that are looked for.
-    fn can_have(&self, folder: &Path) -> bool {
-        let name: &str = folder.as_ref();
-        let not_after = |bound: &str| name <= &bound[..name.len().min(bound.len())];
-        let not_before = |bound: &str| name >= &bound[..name.len().min(bound.len())];
-        let of = |time| format!("index/{}", when::minute(time));
-        self.below.as_deref().is_none_or(not_after)
-            && self.filter.until.is_none_or(|until| not_after(&of(until)))
-            && self.filter.since.is_none_or(|since| not_before(&of(since)))
     }
 }
 
@@ -586,7 +505,7 @@ fn prefix(hash: &str) -> &str {
     hash.get(..2).unwrap_or("00")
 }
 
-fn index(id: TransactionId) -> Path {
+pub(crate) fn index(id: TransactionId) -> Path {
     let minute = when::minute(when::milliseconds(id));
     Path::from(format!("index/{minute}/{id}"))
 }

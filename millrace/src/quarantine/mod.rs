@@ -31,7 +31,7 @@ pub(crate) struct QuarantineArgs {
         default_value = "file:///var/lib/millrace/quarantine"
     )]
     store: String,
-    /// A node that serves its store ([quarantine] serve = true), instead of --store: http://HOST:PORT
+    /// A node that serves its store (`quarantine.serve = true`), instead of --store: http://HOST:PORT
     #[arg(long, value_name = "URL", global = true)]
     server: Option<String>,
     /// Form of the output
@@ -61,7 +61,7 @@ enum Action {
     Block(SenderArgs),
     /// Put a new key first into a file of keys for stamps; it is made when there is none
     Key {
-        /// The file, as [stamp] keys names it
+        /// The file, as `stamp.keys` names it
         #[arg(default_value = KEYS)]
         file: PathBuf,
     },

@@ -4,11 +4,12 @@ use millrace_quarantine::StampProblem;
 
 use super::*;
 
+const OWN: &str = "own_headers = ['X-Millrace-*']\n";
 const OWN_AND_REFUSE: &str =
     "own_headers = ['X-Millrace-*']\n[[action]]\nname = 'all'\ndo = 'reject'\nkeep = true\n";
 
-fn with_stamp(stamped: &Stamped) -> Verdict {
-    let policy = policy(OWN_AND_REFUSE);
+fn with_stamp(text: &str, stamped: &Stamped) -> Verdict {
+    let policy = policy(text);
     let content = format!("X-Millrace-Stamp: v=1\r\nX-Millrace-Score: 0\r\n{PLAIN}");
     let message = Message::parse(Bytes::from(content), policy.limits());
     let transaction = transaction("a@sender.example", &["bob@here.example"]);
@@ -33,9 +34,12 @@ fn deleted(verdict: &Verdict) -> Vec<&[u8]> {
 
 #[test]
 fn a_released_message_is_accepted_and_keeps_its_stamp() {
-    let verdict = with_stamp(&Stamped::Released {
-        key: "k1".to_owned(),
-    });
+    let verdict = with_stamp(
+        OWN_AND_REFUSE,
+        &Stamped::Released {
+            key: "k1".to_owned(),
+        },
+    );
     assert_eq!(verdict.disposition, Disposition::Accept);
     assert!(!verdict.keep);
     assert_eq!(symbols(&verdict), ["RELEASED"]);
@@ -44,15 +48,22 @@ fn a_released_message_is_accepted_and_keeps_its_stamp() {
 
 #[test]
 fn a_stamp_that_says_nothing_is_a_finding_and_goes() {
-    let verdict = with_stamp(&Stamped::Refused(StampProblem::Expired));
+    let stamped = Stamped::Refused(StampProblem::Expired);
+    let verdict = with_stamp(OWN_AND_REFUSE, &stamped);
     assert_eq!(
         (verdict.disposition, verdict.keep),
         (Disposition::Reject, true)
     );
     assert_eq!(symbols(&verdict), ["STAMP_REFUSED"]);
     assert_eq!(verdict.findings[0].detail, "expired");
+    // Where the message goes on, it goes on without.
+    for text in [OWN, ""] {
+        let verdict = with_stamp(text, &stamped);
+        assert_eq!(verdict.disposition, Disposition::Accept);
+        assert!(deleted(&verdict).contains(&&b"X-Millrace-Stamp"[..]));
+    }
     assert_eq!(
-        deleted(&verdict),
+        deleted(&with_stamp(OWN, &stamped)),
         [&b"X-Millrace-Stamp"[..], b"X-Millrace-Score"]
     );
 }
