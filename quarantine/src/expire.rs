@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use object_store::path::Path;
-use object_store::{ObjectStoreExt as _, PutMode};
 
 use crate::error::QuarantineError;
 use crate::filter::Filter;
+use crate::lease::Lease;
 use crate::store::Quarantine;
 use crate::when;
 
@@ -49,9 +49,6 @@ struct Stayed {
 
 /// How long a later transaction finds its copy.
 const ALIASES: Duration = Duration::from_secs(8 * 86_400);
-const LEASE: &str = "lease/expire";
-/// After this time whoever held the lease is gone.
-const LEASE_TIME: u64 = 600_000;
 
 impl Quarantine {
     /// Deletes what is over the limits. One process does so at a time.
@@ -60,15 +57,19 @@ impl Quarantine {
     /// Another process is at it ([`QuarantineError::Busy`]), or the store
     /// failed: what was deleted is deleted, the rest stays.
     pub async fn expire(&self, retention: &Retention) -> Result<Expired, QuarantineError> {
-        self.take_lease().await?;
-        let result = self.over_limits(retention).await;
-        let released = self.objects().delete(&Path::from(LEASE)).await;
+        let mut lease = Lease::take(self.objects()).await?;
+        let result = self.over_limits(retention, &mut lease).await;
+        let released = lease.give_back().await;
         let expired = result?;
         released?;
         Ok(expired)
     }
 
-    async fn over_limits(&self, retention: &Retention) -> Result<Expired, QuarantineError> {
+    async fn over_limits(
+        &self,
+        retention: &Retention,
+        lease: &mut Lease<'_>,
+    ) -> Result<Expired, QuarantineError> {
         self.expire_aliases().await?;
         if !retention.limits_anything() {
             return Ok(Expired::default());
@@ -89,6 +90,7 @@ impl Quarantine {
         let mut pruned = None;
         let mut walk = self.walk(&filter, None);
         while let Some(record) = walk.next().await? {
+            lease.hold().await?;
             let own = retention.clients.get(&record.client);
             let of_client = clients.entry(record.client.clone()).or_default();
             let age = own.unwrap_or(&retention.all).age;
@@ -129,36 +131,6 @@ impl Quarantine {
             }
         }
         Ok(())
-    }
-
-    async fn take_lease(&self) -> Result<(), QuarantineError> {
-        let path = Path::from(LEASE);
-        for _ in 0..2 {
-            let lease = when::now().to_string().into_bytes();
-            match self
-                .objects()
-                .put_opts(&path, lease.into(), PutMode::Create.into())
-                .await
-            {
-                Ok(_) => return Ok(()),
-                Err(object_store::Error::AlreadyExists { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-            let held = match self.objects().get(&path).await {
-                Ok(found) => found.bytes().await?,
-                Err(object_store::Error::NotFound { .. }) => continue,
-                Err(error) => return Err(error.into()),
-            };
-            let since = std::str::from_utf8(&held)
-                .ok()
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(0);
-            if when::now().saturating_sub(since) < LEASE_TIME {
-                return Err(QuarantineError::Busy);
-            }
-            self.objects().delete(&path).await?;
-        }
-        Err(QuarantineError::Busy)
     }
 }
 

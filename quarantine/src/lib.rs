@@ -22,6 +22,7 @@ mod copy;
 mod error;
 mod expire;
 mod filter;
+mod lease;
 mod record;
 mod release;
 mod stamp;
