@@ -65,6 +65,7 @@ fuzz: packages-build cargo-fuzz
 .PHONY: bench
 bench: packages
 	bench/run
+	cargo bench -p millrace-quarantine --bench keep
 
 ## packages: install the Debian packages that are missing, and say which
 .PHONY: packages packages-build
