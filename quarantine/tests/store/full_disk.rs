@@ -3,12 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use bytes::Bytes;
-use millrace_proto::{
-    Capabilities, ConduitKind, Connection, Direction, Envelope, LineEnding, Path as MailPath,
-    Revision, Transaction, TransactionId, Verdict,
-};
+use millrace_proto::{Disposition, TransactionId};
 use millrace_quarantine::{Filter, Quarantine, QuarantineError};
+
+use crate::support::{message, transaction, verdict};
 
 /// A file system of 2 MiB, unmounted when dropped.
 struct SmallDisk {
@@ -45,32 +43,12 @@ fn run(program: &str, words: &[&str], folder: &Path) {
     );
 }
 
-fn transaction() -> Transaction {
-    Transaction {
-        id: TransactionId::new(),
-        conduit: ConduitKind::Milter,
-        client: "mx".parse().expect("a name"),
-        direction: Direction::Inbound,
-        capabilities: Capabilities::ALL,
-        connection: Connection::default(),
-        envelope: Envelope {
-            sender: Some(MailPath::new("a@x.example".to_owned())),
-            recipients: vec![MailPath::new("b@y.example".to_owned())],
-        },
-        queue_id: None,
-        macros: Vec::new(),
-        line_ending: LineEnding::Crlf,
-        revision: None,
-    }
-}
-
 async fn keep(store: &Quarantine, number: u32) -> Result<String, QuarantineError> {
-    let verdict = Verdict::accept(Revision::new("abc").expect("a revision"), "node".into());
-    let mut content = format!("Subject: {number}\r\n\r\n").into_bytes();
+    let mut content = message(&number.to_string()).to_vec();
     content.resize(100_000, b'x');
-    let transaction = transaction();
+    let transaction = transaction(TransactionId::new());
     store
-        .keep(&transaction, &verdict, Bytes::from(content))
+        .keep(&transaction, &verdict(Disposition::Hold), content.into())
         .await?;
     Ok(transaction.id.to_string())
 }
@@ -99,10 +77,7 @@ async fn what_was_promised_on_a_full_disk_is_there_and_nothing_else_is_promised(
         .expect("a page");
     for (number, id) in &promised {
         let copy = store.copy(id).await.expect("it was promised");
-        assert!(
-            copy.content
-                .starts_with(format!("Subject: {number}\r\n").as_bytes())
-        );
+        assert!(copy.content.starts_with(&message(&number.to_string())));
         assert_eq!(copy.content.len(), 100_000);
         assert!(listed.records.iter().any(|record| record.id == *id));
     }
