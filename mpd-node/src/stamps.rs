@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use millrace_proto::Transaction;
-use millrace_quarantine::{KeyFileError, StampKeys, Stamped};
+use millrace_quarantine::{KeyFileError, STAMP_HEADER, StampKeys, Stamped};
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -44,6 +44,10 @@ impl Stamps {
 
     /// What the message's stamps say.
     pub(crate) fn look(&self, transaction: &Transaction, message: &Message) -> Stamped {
+        // Nearly all mail.
+        if message.header_values(STAMP_HEADER).next().is_none() {
+            return Stamped::No;
+        }
         let recipients = transaction
             .envelope
             .recipients
