@@ -27,6 +27,8 @@ pub(crate) struct Symbol {
     pub(crate) builtin: bool,
     /// The policy scores it, or asks for it in an expression.
     pub(crate) used: bool,
+    /// Told whether or not the policy asks for it: what could not be looked at, and what somebody has forged.
+    pub(crate) always_told: bool,
 }
 
 /// All symbols that a policy can raise.
@@ -123,6 +125,8 @@ impl Symbols {
             return id;
         }
         let id = SymbolId(u32::try_from(self.all.len()).unwrap_or(u32::MAX));
+        let always_told =
+            name.starts_with("LIMIT_") || name.starts_with("UNSCANNED") || name == STAMP_REFUSED;
         let name: Arc<str> = name.into();
         self.all.push(Symbol {
             name: name.clone(),
@@ -131,6 +135,7 @@ impl Symbols {
             line: None,
             builtin: false,
             used: false,
+            always_told,
         });
         self.by_name.insert(name, id);
         id

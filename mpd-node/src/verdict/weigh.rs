@@ -1,7 +1,7 @@
 //! What was found, for one class of recipients: symbols, expressions over them, and the score.
 
 use crate::checks::{Findings, Hit};
-use crate::policy::{ALLOWED, ListAction, Policy, STAMP_REFUSED, SymbolId};
+use crate::policy::{ALLOWED, ListAction, Policy, SymbolId};
 
 use super::classes::Class;
 
@@ -90,12 +90,8 @@ impl<'f> Weighed<'f> {
         }
         self.raise(id);
         let symbol = policy.symbols().symbol(id);
-        // What the policy never asked for is no news, but for what could not be looked at, and what somebody has forged.
-        let told = symbol.used
-            || symbol.name.starts_with("LIMIT_")
-            || symbol.name.starts_with("UNSCANNED")
-            || *symbol.name == *STAMP_REFUSED;
-        if symbol.is_hidden() || !told {
+        // What the policy never asked for is no news.
+        if symbol.is_hidden() || !(symbol.used || symbol.always_told) {
             return;
         }
         let score = symbol.score * f64::from(times);
