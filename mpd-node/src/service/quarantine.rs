@@ -160,6 +160,7 @@ fn refusal(error: &ReleaseError) -> Status {
         ReleaseError::Released { .. } => Status::already_exists(text),
         ReleaseError::Address(_) | ReleaseError::Nobody(_) => Status::invalid_argument(text),
         ReleaseError::InDoubt(_) => Status::unknown(text),
+        ReleaseError::Unnoted(_) => Status::data_loss(text),
         _ => Status::aborted(text),
     }
 }

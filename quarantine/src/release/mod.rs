@@ -75,6 +75,9 @@ pub enum ReleaseError {
          before you release it again: {0}"
     )]
     InDoubt(String),
+    /// The next hop has it, and the store could not note that.
+    #[error("it was sent, and that could not be noted, so do not release it again: {0}")]
+    Unnoted(QuarantineError),
     /// The stamp could not be made.
     #[error("no random numbers: {0}")]
     Random(getrandom::Error),
@@ -162,13 +165,19 @@ impl Quarantine {
             .collect();
         let text = format!("via {}: {}", release.via, text.join("; "));
         if answers.iter().any(|answer| answer.accepted) {
-            self.audit(&release.who, "release", id, &text).await?;
-            self.mark_released(id, when::now()).await?;
+            self.note_release(id, &release.who, &text)
+                .await
+                .map_err(ReleaseError::Unnoted)?;
         } else {
             self.audit(&release.who, "release failed", id, &text)
                 .await?;
         }
         Ok(answers)
+    }
+
+    async fn note_release(&self, id: &str, who: &str, text: &str) -> Result<(), QuarantineError> {
+        self.mark_released(id, when::now()).await?;
+        self.audit(who, "release", id, text).await
     }
 }
 

@@ -76,6 +76,10 @@ impl Fixture {
         transaction.id.to_string()
     }
 
+    async fn release(&self, id: &str, release: &Release) -> Result<Vec<Answer>, ReleaseError> {
+        self.store.release(id, release, &self.keys).await
+    }
+
     async fn audit(&self) -> Vec<(String, String)> {
         let day = when::day(when::now());
         let log = self.store.audit_log(&day).await.unwrap();
@@ -148,11 +152,7 @@ async fn a_copy_is_sent_on_with_a_stamp_and_says_so() {
         .kept("a@x.example", &["bob@y.example", "eve@y.example"], MESSAGE)
         .await;
     let (via, hop) = Hop::default().serve();
-    let answers = fixture
-        .store
-        .release(&id, &release(&via), &fixture.keys)
-        .await
-        .unwrap();
+    let answers = fixture.release(&id, &release(&via)).await.unwrap();
     let (commands, content) = hop.join().unwrap();
     assert_eq!(
         commands[1..4],
@@ -198,21 +198,15 @@ async fn releasing_twice_must_be_meant() {
             again,
             ..release(&via)
         };
-        fixture
-            .store
-            .release(&id, &release, &fixture.keys)
-            .await
-            .unwrap();
+        fixture.release(&id, &release).await.unwrap();
         hop.join().unwrap();
         let refused = fixture
-            .store
             .release(
                 &id,
                 &Release {
                     again: false,
                     ..release
                 },
-                &fixture.keys,
             )
             .await;
         assert!(
@@ -254,8 +248,7 @@ async fn what_the_next_hop_does_not_take_stays_as_it_was() {
         let before = fixture.store.record(&id).await.unwrap();
         let (via, thread) = hop.serve();
         let error = fixture
-            .store
-            .release(&id, &release(&via), &fixture.keys)
+            .release(&id, &release(&via))
             .await
             .unwrap_err()
             .to_string();
@@ -278,8 +271,7 @@ async fn a_next_hop_that_is_away_costs_nothing() {
         .local_addr()
         .unwrap();
     let error = fixture
-        .store
-        .release(&id, &release(&gone.to_string()), &fixture.keys)
+        .release(&id, &release(&gone.to_string()))
         .await
         .unwrap_err();
     assert!(matches!(error, ReleaseError::Refused(_)), "{error}");
@@ -297,11 +289,7 @@ async fn each_recipient_has_its_own_answer() {
         ..Hop::default()
     }
     .serve();
-    let answers = fixture
-        .store
-        .release(&id, &release(&via), &fixture.keys)
-        .await
-        .unwrap();
+    let answers = fixture.release(&id, &release(&via)).await.unwrap();
     hop.join().unwrap();
     let accepted: Vec<bool> = answers.iter().map(|one| one.accepted).collect();
     assert_eq!(accepted, [true, false]);
@@ -316,11 +304,7 @@ async fn each_recipient_has_its_own_answer() {
         ..Hop::default()
     }
     .serve();
-    let answers = fixture
-        .store
-        .release(&id, &release(&via), &fixture.keys)
-        .await
-        .unwrap();
+    let answers = fixture.release(&id, &release(&via)).await.unwrap();
     hop.join().unwrap();
     assert!(!answers[0].accepted);
     assert_eq!(fixture.store.record(&id).await.unwrap().released, None);
@@ -335,11 +319,7 @@ async fn other_recipients_can_be_named_and_no_command_can_be_smuggled() {
         recipients: vec!["j\u{f6}rg@z.example".to_owned()],
         ..release(&via)
     };
-    fixture
-        .store
-        .release(&id, &to, &fixture.keys)
-        .await
-        .unwrap();
+    fixture.release(&id, &to).await.unwrap();
     let (commands, _) = hop.join().unwrap();
     assert_eq!(commands[1], "MAIL FROM:<a@x.example> SMTPUTF8");
     assert_eq!(commands[2], "RCPT TO:<j\u{f6}rg@z.example>");
@@ -350,7 +330,7 @@ async fn other_recipients_can_be_named_and_no_command_can_be_smuggled() {
             again: true,
             ..release("127.0.0.1:1")
         };
-        let refused = fixture.store.release(&id, &to, &fixture.keys).await;
+        let refused = fixture.release(&id, &to).await;
         assert!(
             matches!(refused, Err(ReleaseError::Address(_))),
             "{refused:?}"
@@ -371,4 +351,24 @@ fn bare_line_feeds_do_not_reach_the_wire() {
     ] {
         assert_eq!(&*line_endings::with_crlf(content), sent);
     }
+}
+
+#[tokio::test]
+async fn a_copy_that_was_sent_and_could_not_be_noted_says_so() {
+    let fixture = Fixture::new();
+    let id = fixture
+        .kept("a@x.example", &["bob@y.example"], MESSAGE)
+        .await;
+    // Where the note would go there is no folder to be.
+    std::fs::write(fixture.folder.path().join("store/audit"), "").unwrap();
+    let (via, hop) = Hop::default().serve();
+    let error = fixture.release(&id, &release(&via)).await.unwrap_err();
+    let (_, content) = hop.join().unwrap();
+    assert!(!content.is_empty());
+    assert!(matches!(error, ReleaseError::Unnoted(_)), "{error}");
+    let again = fixture.release(&id, &release(&via)).await;
+    assert!(
+        matches!(again, Err(ReleaseError::Released { .. })),
+        "{again:?}"
+    );
 }
