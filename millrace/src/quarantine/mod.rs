@@ -113,9 +113,10 @@ struct ReleaseArgs {
         long,
         value_name = "DAYS",
         default_value_t = 7,
+        value_parser = clap::value_parser!(u32).range(1..=365),
         conflicts_with = "server"
     )]
-    valid: u64,
+    valid: u32,
     /// Send again what was released before, without being asked
     #[arg(long)]
     again: bool,
@@ -327,29 +328,25 @@ async fn release(
     format: Format,
     output: &mut Output,
 ) -> anyhow::Result<Exit> {
-    let keys = match source {
-        Source::Store(_) => Some(StampKeys::load(&args.keys)?),
-        Source::Server(_) => None,
-    };
     let mut request = Release {
         via: args.via.clone(),
         recipients: args.to.clone(),
         who: who(),
         again: args.again,
         hello: host_name(),
-        valid: DAY * u32::try_from(args.valid).unwrap_or(u32::MAX),
+        valid: DAY * args.valid,
         ..Release::default()
     };
     let mut exit = Exit::Good;
     for id in &args.ids {
         request.again = args.again;
-        let mut answers = source.release(id, &request, keys.as_ref()).await;
+        let mut answers = source.release(id, &request, &args.keys).await;
         if let Err(error) = &answers
             && error.is_released()
             && confirmed(&error.to_string())
         {
             request.again = true;
-            answers = source.release(id, &request, keys.as_ref()).await;
+            answers = source.release(id, &request, &args.keys).await;
         }
         for answer in answers? {
             if !answer.accepted {

@@ -1,12 +1,14 @@
 //! Where the copies are: in a store that this process opens, or behind a node.
 
+use std::path::Path;
+
 use bytes::Bytes;
 use millrace_proto::Verdict;
 use millrace_proto::pb;
 use millrace_proto::pb::quarantine_service_client::QuarantineServiceClient;
 use millrace_quarantine::{
-    Answer, Copy, Filter, Page, Quarantine, QuarantineError, Record, Release, ReleaseError,
-    StampKeys, Stats,
+    Answer, Copy, Filter, KeyFileError, Page, Quarantine, QuarantineError, Record, Release,
+    ReleaseError, StampKeys, Stats,
 };
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
@@ -25,6 +27,8 @@ pub(super) enum Source {
 pub(super) enum SourceError {
     #[error(transparent)]
     Store(#[from] QuarantineError),
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
     #[error(transparent)]
     Release(#[from] ReleaseError),
     #[error("{0} is no server: write http://HOST:PORT")]
@@ -109,12 +113,11 @@ impl Source {
         &self,
         id: &str,
         release: &Release,
-        keys: Option<&StampKeys>,
+        keys: &Path,
     ) -> Result<Vec<Answer>, SourceError> {
-        match (self, keys) {
-            (Self::Store(store), Some(keys)) => Ok(store.release(id, release, keys).await?),
-            (Self::Store(_), None) => Err(SourceError::Nonsense("there are no keys".to_owned())),
-            (Self::Server(client), _) => {
+        match self {
+            Self::Store(store) => Ok(store.release(id, release, &StampKeys::load(keys)?).await?),
+            Self::Server(client) => {
                 let request = pb::ReleaseCopyRequest {
                     id: id.to_owned(),
                     recipients: release.recipients.clone(),
@@ -163,7 +166,9 @@ impl SourceError {
             Self::Store(error) => matches!(error, QuarantineError::Unknown(_)),
             Self::Release(error) => !matches!(
                 error,
-                ReleaseError::Store(QuarantineError::Store(_)) | ReleaseError::Random(_)
+                ReleaseError::Store(QuarantineError::Store(_))
+                    | ReleaseError::Unnoted(_)
+                    | ReleaseError::Random(_)
             ),
             Self::Server(status) => matches!(
                 status.code(),
@@ -173,7 +178,7 @@ impl SourceError {
                     | Code::Unknown
                     | Code::InvalidArgument
             ),
-            Self::Address(_) | Self::Nonsense(_) => false,
+            Self::Keys(_) | Self::Address(_) | Self::Nonsense(_) => false,
         }
     }
 
