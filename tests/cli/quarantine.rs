@@ -2,15 +2,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use millrace_proto::{
-    Capabilities, ConduitKind, Connection, Direction, Envelope, LineEnding, Path as MailPath,
-    Revision, Transaction, TransactionId, Verdict,
-};
+use millrace_proto::{Revision, Verdict};
 use millrace_quarantine::Quarantine;
 use millrace_tests::admin;
 use millrace_tests::ports::Port;
 use millrace_tests::process::Process;
 use millrace_tests::servers::binary;
+use millrace_tests::transaction;
 use tempfile::TempDir;
 
 use crate::ran::{Ran, command, millrace};
@@ -30,22 +28,7 @@ impl Store {
     }
 
     fn keep(&self, sender: &[u8], content: &[u8]) -> String {
-        let transaction = Transaction {
-            id: TransactionId::new(),
-            conduit: ConduitKind::Milter,
-            client: "mx".parse().expect("a name"),
-            direction: Direction::Inbound,
-            capabilities: Capabilities::ALL,
-            connection: Connection::default(),
-            envelope: Envelope {
-                sender: Some(MailPath::new(sender.to_vec())),
-                recipients: vec![MailPath::new("bob@here.example".to_owned())],
-            },
-            queue_id: None,
-            macros: Vec::new(),
-            line_ending: LineEnding::Crlf,
-            revision: None,
-        };
+        let transaction = transaction::from(sender);
         let revision = Revision::new("abc").expect("a revision");
         let verdict = Verdict::accept(revision, "node".into());
         let store = Quarantine::open(self.path().to_str().expect("UTF-8")).expect("a store");

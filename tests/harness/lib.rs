@@ -30,4 +30,5 @@ pub mod sendmail;
 pub mod servers;
 pub mod sink;
 pub mod smtp;
+pub mod transaction;
 pub mod verdicts;

@@ -6,16 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millrace_client::{CallOptions, Client, Content};
-use millrace_proto::{
-    Capabilities, ConduitKind, Connection, Direction, Disposition, Envelope, LineEnding,
-    Path as MailPath, Transaction, TransactionId,
-};
+use millrace_proto::{Disposition, TransactionId};
 use millrace_quarantine::{Filter, Quarantine};
 use millrace_tests::admin;
 use millrace_tests::policy::PolicyFolder;
 use millrace_tests::ports::Port;
 use millrace_tests::process::Process;
 use millrace_tests::servers::binary;
+use millrace_tests::transaction;
 
 const REFUSE_ALL: &str = "[[action]]\nname = \"all\"\ndo = \"reject\"\nkeep = true\n";
 /// Times that the node is killed.
@@ -43,25 +41,6 @@ fn node(folder: &Path, ports: &Ports) -> Process {
     process
 }
 
-fn transaction() -> Transaction {
-    Transaction {
-        id: TransactionId::new(),
-        conduit: ConduitKind::Milter,
-        client: "mx".parse().expect("a name"),
-        direction: Direction::Inbound,
-        capabilities: Capabilities::ALL,
-        connection: Connection::default(),
-        envelope: Envelope {
-            sender: Some(MailPath::new("a@x.example".to_owned())),
-            recipients: vec![MailPath::new("b@y.example".to_owned())],
-        },
-        queue_id: None,
-        macros: Vec::new(),
-        line_ending: LineEnding::Crlf,
-        revision: None,
-    }
-}
-
 fn message(round: u64, number: usize) -> Bytes {
     let mut content = format!("Subject: {round} {number}\r\n\r\n").into_bytes();
     // Some above what is judged in place, and above one frame.
@@ -72,7 +51,7 @@ fn message(round: u64, number: usize) -> Bytes {
 /// Sends one message as a mail server does that tries again until it has an answer.
 async fn send(client: &Client, content: &Bytes, tries: usize) -> Option<TransactionId> {
     for _ in 0..tries {
-        let transaction = transaction();
+        let transaction = transaction::from(b"a@x.example");
         let options = CallOptions::deadline(Duration::from_secs(30));
         let content = Content::Memory(content.clone());
         match client.process(&transaction, &content, options).await {
