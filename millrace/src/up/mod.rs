@@ -63,8 +63,8 @@ SIGTERM and SIGINT drain: what is in flight is finished. SIGHUP looks at the pol
 that does not compile is refused, and the last good one stays.
 
 The configuration file has [log], [otlp] and [drain] as those of the servers, 'policy' and 'admin', [node]
-with listen, name, workers and memory_mib, [quarantine] with store and keep_days, [stamp] with keys, and under [gateway] what a gateway's file has: [[gateway.client]],
-[[gateway.failure]], [gateway.limits], [gateway.time]. A flag wins.
+with listen, name, workers and memory_mib, [quarantine] and [stamp] as those of a node, and under [gateway]
+what a gateway's file has: [[gateway.client]], [[gateway.failure]], [gateway.limits], [gateway.time]. A flag wins.
 
 Exit status: 0 after an orderly end; 2 it could not start, or wrong arguments.";
 
