@@ -14,6 +14,8 @@ NEXTEST_VERSION := 0.9.143
 FUZZ_SECONDS ?= 15
 FUZZ_TARGETS = $(notdir $(basename $(wildcard tests/fuzz/targets/*.rs)))
 TOOLS := $(CURDIR)/target/tools
+# Where cargo builds, for those who keep it elsewhere.
+BUILT := $(or $(CARGO_TARGET_DIR),target)
 
 export PATH := $(TOOLS)/bin:$(PATH)
 
@@ -21,7 +23,7 @@ export PATH := $(TOOLS)/bin:$(PATH)
 .PHONY: up
 up: packages-build
 	cargo build --release -p millrace
-	target/release/millrace up
+	$(BUILT)/release/millrace up
 
 ## test: everything that CI runs: lints, unit, property, end-to-end and fuzz tests
 .PHONY: test
@@ -53,8 +55,8 @@ docs: packages-build
 .PHONY: examples
 examples: packages-build
 	cargo build --workspace --bins
-	set -e; for file in docs/examples/gateway*.toml; do echo "$$file"; target/debug/conduit-gateway --config "$$file" --check; done
-	set -e; for file in docs/examples/mpd-node*.toml; do echo "$$file"; target/debug/mpd-node --config "$$file" --check; done
+	set -e; for file in docs/examples/gateway*.toml; do echo "$$file"; $(BUILT)/debug/conduit-gateway --config "$$file" --check; done
+	set -e; for file in docs/examples/mpd-node*.toml; do echo "$$file"; $(BUILT)/debug/mpd-node --config "$$file" --check; done
 
 ## fuzz: FUZZ_SECONDS (15) of each fuzz target
 .PHONY: fuzz
