@@ -19,6 +19,7 @@ pub(crate) struct Copies {
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
+const BEFORE_THE_FIRST: Duration = Duration::from_secs(60);
 const BETWEEN_EXPIRIES: Duration = Duration::from_secs(3600);
 
 impl Copies {
@@ -111,6 +112,8 @@ fn retention(config: &QuarantineConfig) -> Retention {
 
 /// Any number of nodes may do so: the store lets one of them.
 async fn expire(store: Quarantine, retention: Retention) {
+    // A process that does not come to serve is not to leave the lease behind.
+    tokio::time::sleep(BEFORE_THE_FIRST).await;
     loop {
         match store.expire(&retention).await {
             Ok(expired) if expired.entries > 0 => {

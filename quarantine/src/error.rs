@@ -9,6 +9,9 @@ pub enum QuarantineError {
         "'{0}' is no store: write file:///var/lib/millrace/quarantine, or the path of a folder"
     )]
     Address(String),
+    /// There is no store at this address.
+    #[error("there is no store at {0}")]
+    Absent(String),
     /// The folder cannot be made or opened.
     #[error("the folder {path}: {source}")]
     Folder {
@@ -35,7 +38,9 @@ pub enum QuarantineError {
     #[error("too large to be kept")]
     TooLarge,
     /// Another process expires copies at present.
-    #[error("another process expires copies at present; it is at it since less than ten minutes")]
+    #[error(
+        "another process expires copies at present, or died at it less than ten minutes ago: try again later"
+    )]
     Busy,
 }
 

@@ -65,14 +65,27 @@ impl Quarantine {
     /// # Errors
     /// The address is none, or the folder cannot be made.
     pub fn open(address: &str) -> Result<Self, QuarantineError> {
-        let folder = PathBuf::from(address.strip_prefix("file://").unwrap_or(address));
-        if !folder.is_absolute() {
-            return Err(QuarantineError::Address(address.to_owned()));
-        }
+        let folder = folder(address)?;
         std::fs::create_dir_all(&folder).map_err(|source| QuarantineError::Folder {
             path: folder.display().to_string(),
             source,
         })?;
+        Self::at(address, folder)
+    }
+
+    /// Opens a store that is there: for people, who may have named another folder than they meant.
+    ///
+    /// # Errors
+    /// The address is none, or there is no such folder.
+    pub fn open_existing(address: &str) -> Result<Self, QuarantineError> {
+        let folder = folder(address)?;
+        if !folder.is_dir() {
+            return Err(QuarantineError::Absent(address.to_owned()));
+        }
+        Self::at(address, folder)
+    }
+
+    fn at(address: &str, folder: PathBuf) -> Result<Self, QuarantineError> {
         let durable = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
         let quick = LocalFileSystem::new_with_prefix(&folder)?;
         Ok(Self(Arc::new(Inner {
@@ -479,6 +492,14 @@ impl fmt::Debug for Quarantine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Quarantine").field(&self.0.address).finish()
     }
+}
+
+fn folder(address: &str) -> Result<PathBuf, QuarantineError> {
+    let folder = PathBuf::from(address.strip_prefix("file://").unwrap_or(address));
+    if folder.is_absolute() {
+        return Ok(folder);
+    }
+    Err(QuarantineError::Address(address.to_owned()))
 }
 
 fn entry(hash: &str) -> Path {
