@@ -200,7 +200,8 @@ fn a_node_serves_its_store() {
     );
 
     store.run(&["delete", &ids[0], "--server", &url]).expect(0);
-    store.run(&["show", &ids[0], "--server", &url]).expect(1);
+    let gone = store.run(&["show", &ids[0], "--server", &url]).expect(1);
+    assert!(gone.stderr.contains("no kept copy"), "{}", gone.stderr);
     store.run(&["show", &ids[0]]).expect(1);
     let stats = store
         .run(&["stats", "--format", "json", "--server", &url])
@@ -221,7 +222,35 @@ fn a_node_that_was_not_told_to_does_not_serve_its_store() {
     store.keep(b"a@x.example", b"\r\n");
     let node = Node::start(&store, false);
     let refused = store.run(&["list", "--server", &node.url()]).expect(2);
-    assert!(refused.stderr.contains("the server"), "{}", refused.stderr);
+    assert!(
+        refused
+            .stderr
+            .contains("set serve = true under [quarantine]"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
+fn slips_are_told_with_their_remedy() {
+    let store = Store::new();
+    let nothing = store.run(&["list"]).expect(2);
+    assert!(nothing.stderr.contains("--store"), "{}", nothing.stderr);
+    assert!(!store.path().exists(), "looking makes no store");
+
+    let id = store.keep(b"a@x.example", b"\r\n");
+    store.run(&["delete", &id]).expect(0);
+    assert_eq!(store.run(&["list"]).expect(0).stdout, "no copies\n");
+    for (server, told) in [
+        ("127.0.0.1:7750", "write http://HOST:PORT"),
+        ("https://127.0.0.1:7750", "write http://HOST:PORT"),
+        ("http://127.0.0.1:1", "--server http://127.0.0.1:1"),
+    ] {
+        let refused = store.run(&["list", "--server", server]).expect(2);
+        assert!(refused.stderr.contains(told), "{}", refused.stderr);
+    }
+    let keys = store.run(&["release", &id, "--keys", "/nowhere"]).expect(2);
+    assert!(keys.stderr.contains("/nowhere"), "{}", keys.stderr);
 }
 
 #[test]

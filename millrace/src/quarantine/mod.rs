@@ -187,7 +187,7 @@ Examples:
 A copy is unconfirmed until somebody told what was done with the message.
 
 Exit status: 0 done; 1 there is no such copy, it was released before, or the next hop did not take it for \
-everybody; 2 wrong arguments, or the store, the server, the keys or the policy cannot be read or written.";
+everybody; 2 wrong arguments, nobody knows whether the next hop took it, or the store, the server, the keys or the policy cannot be read or written.";
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -209,8 +209,7 @@ pub(crate) fn run(args: QuarantineArgs) -> anyhow::Result<Exit> {
         let source = match &args.server {
             Some(server) => Source::server(server)?,
             None => Source::Store(
-                Quarantine::open(&args.store)
-                    .context("the store cannot be opened; name it with --store")?,
+                Quarantine::open_existing(&args.store).context("name the store with --store")?,
             ),
         };
         act(&source, args.action, args.format).await
@@ -220,6 +219,11 @@ pub(crate) fn run(args: QuarantineArgs) -> anyhow::Result<Exit> {
             eprintln!("millrace: {}", printable(error.to_string().as_bytes()));
             Ok(Exit::Bad)
         }
+        // Which of the servers.
+        Err(error) => Err(match &args.server {
+            Some(server) => error.context(format!("--server {server}")),
+            None => error,
+        }),
         other => other,
     }
 }
@@ -443,6 +447,9 @@ async fn list(
             Format::Json => output.json(record)?,
             Format::Human => output.line(&line(record))?,
         }
+    }
+    if format == Format::Human && page.records.is_empty() {
+        output.line("no copies")?;
     }
     if let (Format::Human, Some(next)) = (format, &page.next) {
         output.line(&format!("more: --after {next}"))?;

@@ -33,6 +33,10 @@ pub(super) enum SourceError {
     Release(#[from] ReleaseError),
     #[error("{0} is no server: write http://HOST:PORT")]
     Address(String),
+    #[error(
+        "the server does not serve kept copies: set serve = true under [quarantine] in that node's file"
+    )]
+    NotServed,
     #[error("the server: {}", .0.message())]
     Server(Box<Status>),
     #[error("the server sent what is no copy: {0}")]
@@ -41,8 +45,11 @@ pub(super) enum SourceError {
 
 impl Source {
     pub(super) fn server(address: &str) -> Result<Self, SourceError> {
+        // Without a scheme it would be found out at the first call, and said in no helpful words.
         let endpoint = Endpoint::from_shared(address.to_owned())
-            .map_err(|_| SourceError::Address(address.to_owned()))?;
+            .ok()
+            .filter(|endpoint| endpoint.uri().scheme_str() == Some("http"))
+            .ok_or_else(|| SourceError::Address(address.to_owned()))?;
         Ok(Self::Server(QuarantineServiceClient::new(
             endpoint.connect_lazy(),
         )))
@@ -167,18 +174,15 @@ impl SourceError {
             Self::Release(error) => !matches!(
                 error,
                 ReleaseError::Store(QuarantineError::Store(_))
+                    | ReleaseError::InDoubt(_)
                     | ReleaseError::Unnoted(_)
                     | ReleaseError::Random(_)
             ),
             Self::Server(status) => matches!(
                 status.code(),
-                Code::NotFound
-                    | Code::AlreadyExists
-                    | Code::Aborted
-                    | Code::Unknown
-                    | Code::InvalidArgument
+                Code::NotFound | Code::AlreadyExists | Code::Aborted | Code::InvalidArgument
             ),
-            Self::Keys(_) | Self::Address(_) | Self::Nonsense(_) => false,
+            Self::Keys(_) | Self::Address(_) | Self::NotServed | Self::Nonsense(_) => false,
         }
     }
 
@@ -194,6 +198,9 @@ impl SourceError {
 
 impl From<Status> for SourceError {
     fn from(status: Status) -> Self {
-        Self::Server(Box::new(status))
+        match status.code() {
+            Code::Unimplemented => Self::NotServed,
+            _ => Self::Server(Box::new(status)),
+        }
     }
 }
