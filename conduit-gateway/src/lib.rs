@@ -26,4 +26,4 @@ pub use config::{ClientConfig, Config, DirectionFrom, Limits, Mta, Protocol, Tim
 pub use failure::{FailureAction, FailureKind, FailureRow, FailureTable};
 pub use gateway::{Gateway, Running, StartError, Surroundings};
 pub use listen::{BindError, SystemdSockets};
-pub use upstream::Upstream;
+pub use upstream::{Upstream, discovery};

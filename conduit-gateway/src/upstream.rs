@@ -3,6 +3,7 @@
 //! This is the one place that knows how many nodes there are and which one is asked. What finds nodes, spreads
 //! calls over them and asks twice belongs between [`Upstream`] and the single call of [`remote`].
 
+pub mod discovery;
 mod embedded;
 mod plans;
 mod remote;
