@@ -335,9 +335,13 @@ impl ConduitKind {
                 hold: false,
                 ..Capabilities::ALL
             },
-            // The message is a read-only file, and there is no SMTP left to
-            // refuse in: a bounce would be backscatter.
+            // The message is a read-only file. There is no SMTP left to refuse
+            // in: the line says whether a refusal is a bounce, and has a
+            // maildir of its own to hold mail in; by default it has neither.
             Self::DotQmail => Capabilities {
+                hold: true,
+                reject: true,
+                reply_text: true,
                 tempfail: true,
                 discard: true,
                 ..Capabilities::NONE

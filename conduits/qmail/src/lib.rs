@@ -3,12 +3,13 @@
 //! one delivery for a `.qmail` line.
 //!
 //! A message's way: [`queue::run`] → [`MemoryFile`] and [`Envelope`] → [`Caller`] → [`judge()`] → [`Carried`] → edits →
-//! the real qmail-queue, in place.
+//! the real qmail-queue, in place. A delivery's: [`dot::run`] → [`judge()`] → an exit code.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod caller;
 mod carry;
 mod config;
+pub mod dot;
 mod edit;
 mod envelope;
 mod exit;

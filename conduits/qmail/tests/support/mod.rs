@@ -1,4 +1,7 @@
 //! A qmail home with `millrace-qmail-queue`, a qmail-queue that records what it gets, and a gateway.
+#![allow(dead_code, unused_imports)] // several test programs, each of which uses a part
+
+mod delivery;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -15,6 +18,8 @@ use millrace_proto::{
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_stream::{Empty, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
+
+pub use delivery::Delivered;
 
 type Answer = dyn Fn(&Transaction) -> Result<Verdict, CallError> + Send + Sync;
 type Asked = Arc<Mutex<Vec<(Transaction, Vec<u8>)>>>;
@@ -38,6 +43,7 @@ pub struct Home {
 
 struct Gateway {
     answer: Arc<Answer>,
+    keeping: Keeping,
     asked: Asked,
 }
 
@@ -63,7 +69,19 @@ impl Home {
         Self::answering(move |_| Ok(verdict.clone()))
     }
 
+    /// Where copies can be kept, or not.
+    pub fn keeping(keeping: Keeping, verdict: Verdict) -> Self {
+        Self::judging(keeping, move |_| Ok(verdict.clone()))
+    }
+
     pub fn answering(
+        answer: impl Fn(&Transaction) -> Result<Verdict, CallError> + Send + Sync + 'static,
+    ) -> Self {
+        Self::judging(Keeping::Unavailable, answer)
+    }
+
+    fn judging(
+        keeping: Keeping,
         answer: impl Fn(&Transaction) -> Result<Verdict, CallError> + Send + Sync + 'static,
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -71,6 +89,7 @@ impl Home {
         let asked = Asked::default();
         let gateway = Gateway {
             answer: Arc::new(answer),
+            keeping,
             asked: asked.clone(),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -301,7 +320,7 @@ impl ProcessingService for Gateway {
             .lock()
             .unwrap()
             .push((transaction.clone(), content));
-        let verdict = lower(verdict?, &transaction, Keeping::Unavailable);
+        let verdict = lower(verdict?, &transaction, self.keeping);
         Ok(Response::new(pb::ProcessResponse {
             verdict: Some(verdict.into()),
         }))
