@@ -16,7 +16,7 @@ use crate::address::SPELLINGS;
 use crate::cli::Arguments;
 use crate::config::{ClientConfig, Config, Document};
 use crate::gateway::{Gateway, Surroundings};
-use crate::listen::SystemdSockets;
+use crate::listen::{Network, SystemdSockets};
 use crate::upstream::Upstream;
 
 /// Everything that the program was told.
@@ -219,6 +219,7 @@ async fn serve(settings: Settings, systemd: SystemdSockets) -> anyhow::Result<()
         readiness: readiness.clone(),
         drain: drain.clone(),
         systemd,
+        network: Network::System,
     };
     let limits = document.drain;
     let running = Gateway::start(settings.config, upstream, surroundings)?;

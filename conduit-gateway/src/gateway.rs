@@ -15,7 +15,7 @@ use crate::budget::Budget;
 use crate::config::{ClientConfig, Config, Times};
 use crate::descriptors::allow_descriptors;
 use crate::failure::FailureTable;
-use crate::listen::{self, BindError, Listener, SystemdSockets};
+use crate::listen::{self, BindError, Listener, Network, SystemdSockets};
 use crate::metrics::{ClientMetrics, GatewayMetrics};
 use crate::spool::SpoolPlace;
 use crate::upstream::{Plans, Upstream};
@@ -45,6 +45,8 @@ pub struct Surroundings {
     pub drain: Drain,
     /// Sockets that systemd handed over.
     pub systemd: SystemdSockets,
+    /// The network that `tcp://` listeners are on.
+    pub network: Network,
 }
 
 /// Why a gateway does not start.
@@ -111,6 +113,7 @@ impl Gateway {
             readiness,
             drain,
             systemd,
+            network,
         } = surroundings;
         allow_descriptors(limits.connections);
         let mut bound = Vec::new();
@@ -118,7 +121,7 @@ impl Gateway {
             let listeners = client
                 .listen
                 .iter()
-                .map(|address| Listener::bind(address, &client, &systemd))
+                .map(|address| Listener::bind(address, &client, &systemd, &network))
                 .collect::<Result<Vec<_>, _>>()?;
             bound.push((client, listeners));
         }

@@ -25,5 +25,5 @@ pub use address::{InvalidAddress, ListenAddress, SPELLINGS};
 pub use config::{ClientConfig, Config, DirectionFrom, Limits, Mta, Protocol, Times};
 pub use failure::{FailureAction, FailureKind, FailureRow, FailureTable};
 pub use gateway::{Gateway, Running, StartError, Surroundings};
-pub use listen::{BindError, SystemdSockets};
+pub use listen::{BindError, Duplex, Incoming, Network, SystemdSockets};
 pub use upstream::{Upstream, discovery};

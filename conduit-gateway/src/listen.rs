@@ -4,6 +4,7 @@ mod bind;
 mod conduit;
 mod connection;
 mod message;
+mod network;
 mod screening;
 mod stream;
 
@@ -23,6 +24,7 @@ use crate::metrics::Refused;
 pub(crate) use bind::Listener;
 pub use bind::{BindError, SystemdSockets};
 use connection::Connection;
+pub use network::{Duplex, Incoming, Network};
 use stream::Stream;
 
 /// What a connection occupies for as long as it lasts.

@@ -9,23 +9,24 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use listenfd::ListenFd;
 use nix::unistd::Group;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Mutex as AsyncMutex;
 
 use super::Stream;
+use super::network::{Incoming, Network, Simulated};
 use crate::address::ListenAddress;
 use crate::config::ClientConfig;
 
 /// A socket that listens.
-#[derive(Debug)]
 pub(crate) struct Listener {
     socket: Socketed,
     address: ListenAddress,
 }
 
-#[derive(Debug)]
 enum Socketed {
     Tcp(TcpListener),
     Unix {
@@ -33,6 +34,7 @@ enum Socketed {
         /// Removed at the end, unless another process has put its own socket there.
         remove: Option<(PathBuf, u64)>,
     },
+    Simulated(AsyncMutex<Incoming>),
 }
 
 /// Why a listener cannot be had.
@@ -169,12 +171,17 @@ impl Listener {
         address: &ListenAddress,
         config: &ClientConfig,
         systemd: &SystemdSockets,
+        network: &Network,
     ) -> Result<Self, BindError> {
         let failed = |source| BindError::Listen {
             address: address.clone(),
             source,
         };
         match address {
+            ListenAddress::Tcp(tcp) if let Network::Simulated(listen) = network => Ok(Self {
+                socket: Socketed::Simulated(AsyncMutex::new(listen(*tcp))),
+                address: address.clone(),
+            }),
             ListenAddress::Tcp(tcp) => Self::tcp(*tcp).map_err(failed),
             ListenAddress::Unix(path) => Self::unix(address, path, config),
             ListenAddress::Systemd(name) => match systemd.take(name).map_err(failed)? {
@@ -303,6 +310,13 @@ impl Listener {
                 Ok(Stream::Tcp(stream, peer))
             }
             Socketed::Unix { listener, .. } => Ok(Stream::Unix(listener.accept().await?.0)),
+            Socketed::Simulated(incoming) => match incoming.lock().await.next().await {
+                Some(accepted) => {
+                    let (stream, peer) = accepted?;
+                    Ok(Stream::Simulated(Box::new(Simulated::new(stream)), peer))
+                }
+                None => std::future::pending().await,
+            },
         }
     }
 

@@ -9,11 +9,14 @@ use futures_util::FutureExt;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpStream, UnixStream};
 
+use super::network::Simulated;
+
 /// A connection.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Tcp(TcpStream, SocketAddr),
     Unix(UnixStream),
+    Simulated(Box<Simulated>, SocketAddr),
 }
 
 /// Who is at the other end.
@@ -27,14 +30,14 @@ impl Stream {
     /// The peer's address; `None` over a unix socket, where the file's mode decides who may connect.
     pub(crate) fn peer_ip(&self) -> Option<IpAddr> {
         match self {
-            Self::Tcp(_, peer) => Some(peer.ip()),
+            Self::Tcp(_, peer) | Self::Simulated(_, peer) => Some(peer.ip()),
             Self::Unix(_) => None,
         }
     }
 
     pub(crate) fn peer(&self) -> PeerName {
         match self {
-            Self::Tcp(_, peer) => PeerName::Tcp(*peer),
+            Self::Tcp(_, peer) | Self::Simulated(_, peer) => PeerName::Tcp(*peer),
             Self::Unix(_) => PeerName::Unix,
         }
     }
@@ -43,6 +46,7 @@ impl Stream {
         match self {
             Self::Tcp(stream, _) => stream.readable().await,
             Self::Unix(stream) => stream.readable().await,
+            Self::Simulated(stream, _) => stream.readable().await,
         }
     }
 
@@ -54,6 +58,7 @@ impl Stream {
         let read = match self {
             Self::Tcp(stream, _) => stream.read_buf(buffer).now_or_never(),
             Self::Unix(stream) => stream.read_buf(buffer).now_or_never(),
+            Self::Simulated(stream, _) => return stream.read_now(buffer),
         };
         read.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
     }
@@ -72,12 +77,14 @@ impl Stream {
             let written = match self {
                 Self::Tcp(stream, _) => stream.try_write(bytes),
                 Self::Unix(stream) => stream.try_write(bytes),
+                Self::Simulated(stream, _) => return stream.write_all(bytes).await,
             };
             match written {
                 Ok(count) => bytes = &bytes[count..],
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => match self {
                     Self::Tcp(stream, _) => stream.writable().await?,
                     Self::Unix(stream) => stream.writable().await?,
+                    Self::Simulated(..) => {}
                 },
                 Err(error) => return Err(error),
             }
@@ -90,6 +97,7 @@ impl Stream {
         let _ = match self {
             Self::Tcp(stream, _) => stream.try_write(bytes),
             Self::Unix(stream) => stream.try_write(bytes),
+            Self::Simulated(stream, _) => stream.try_write(bytes),
         };
     }
 }

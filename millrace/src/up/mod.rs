@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use conduit_gateway::{Gateway, ListenAddress, Surroundings, SystemdSockets, Upstream};
+use conduit_gateway::{Gateway, ListenAddress, Network, Surroundings, SystemdSockets, Upstream};
 use millrace_runtime::admin::{Admin, Readiness};
 use millrace_runtime::lifecycle::{Drain, Hangups, Shutdown, notify};
 use millrace_runtime::metrics::Metrics;
@@ -106,6 +106,7 @@ async fn serve(settings: Settings, systemd: SystemdSockets) -> anyhow::Result<()
         readiness: readiness.clone(),
         drain: drain.clone(),
         systemd,
+        network: Network::System,
     };
     let gateway = Gateway::start(
         settings.gateway,

@@ -4,12 +4,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::Stream;
 use millrace_proto::pb;
 use millrace_proto::pb::processing_service_server::ProcessingServiceServer;
 use millrace_proto::pb::quarantine_service_server::QuarantineServiceServer;
 use millrace_runtime::lifecycle::{Drain, Phase};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tonic::transport::server::TcpIncoming;
+use tonic::transport::server::{Connected, TcpIncoming};
 
 use super::processing::Processing;
 use super::quarantine::Copies;
@@ -77,6 +79,23 @@ impl Server {
     /// # Errors
     /// The server broke.
     pub async fn serve(self, drain: Drain, max_age: Option<Duration>) -> Result<(), ServeError> {
+        let connections = TcpIncoming::from(self.listener).with_nodelay(Some(true));
+        Self::serve_over(connections, self.node, drain, max_age).await
+    }
+
+    /// As [`Server::serve`], over connections that come from elsewhere than a port of the system.
+    ///
+    /// # Errors
+    /// The server broke.
+    pub async fn serve_over<C>(
+        connections: impl Stream<Item = io::Result<C>>,
+        node: Node,
+        drain: Drain,
+        max_age: Option<Duration>,
+    ) -> Result<(), ServeError>
+    where
+        C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    {
         let (health, health_service) = tonic_health::server::health_reporter();
         health
             .set_serving::<ProcessingServiceServer<Processing>>()
@@ -105,21 +124,19 @@ impl Server {
         if let Some(age) = max_age {
             server = server.max_connection_age(age);
         }
-        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
         let closing = drain.closing().clone();
-        let copies = self
-            .node
+        let copies = node
             .serves_copies()
-            .then(|| QuarantineServiceServer::new(Copies::new(self.node.clone())));
+            .then(|| QuarantineServiceServer::new(Copies::new(node.clone())));
         let serving = server
             .add_service(health_service)
             .add_service(reflection)
             .add_optional_service(copies)
             .add_service(ProcessingServiceServer::new(Processing::new(
-                self.node,
+                node,
                 drain.clone(),
             )))
-            .serve_with_incoming_shutdown(incoming, closing.cancelled_owned());
+            .serve_with_incoming_shutdown(connections, closing.cancelled_owned());
         tokio::select! {
             result = serving => result?,
             // Watchers of our health keep connections open for ever.

@@ -9,7 +9,12 @@ fn unix(folder: &tempfile::TempDir) -> (ListenAddress, PathBuf, ClientConfig) {
 }
 
 fn bind(address: &ListenAddress, config: &ClientConfig) -> Result<Listener, BindError> {
-    Listener::bind(address, config, &SystemdSockets::default())
+    Listener::bind(
+        address,
+        config,
+        &SystemdSockets::default(),
+        &Network::System,
+    )
 }
 
 #[tokio::test]

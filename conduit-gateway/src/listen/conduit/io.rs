@@ -59,6 +59,7 @@ impl AsyncRead for Connected {
         match &mut self.stream {
             Stream::Tcp(stream, _) => Pin::new(stream).poll_read(context, buffer),
             Stream::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+            Stream::Simulated(stream, _) => Pin::new(stream).poll_read(context, buffer),
         }
     }
 }
@@ -72,6 +73,7 @@ impl AsyncWrite for Connected {
         match &mut self.stream {
             Stream::Tcp(stream, _) => Pin::new(stream).poll_write(context, bytes),
             Stream::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+            Stream::Simulated(stream, _) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
@@ -83,6 +85,7 @@ impl AsyncWrite for Connected {
         match &mut self.stream {
             Stream::Tcp(stream, _) => Pin::new(stream).poll_write_vectored(context, pieces),
             Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(context, pieces),
+            Stream::Simulated(stream, _) => Pin::new(stream).poll_write_vectored(context, pieces),
         }
     }
 
@@ -94,6 +97,7 @@ impl AsyncWrite for Connected {
         match &mut self.stream {
             Stream::Tcp(stream, _) => Pin::new(stream).poll_flush(context),
             Stream::Unix(stream) => Pin::new(stream).poll_flush(context),
+            Stream::Simulated(stream, _) => Pin::new(stream).poll_flush(context),
         }
     }
 
@@ -101,6 +105,7 @@ impl AsyncWrite for Connected {
         match &mut self.stream {
             Stream::Tcp(stream, _) => Pin::new(stream).poll_shutdown(context),
             Stream::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::Simulated(stream, _) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

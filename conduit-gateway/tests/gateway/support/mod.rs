@@ -6,7 +6,8 @@ mod node;
 use std::time::Duration;
 
 use conduit_gateway::{
-    ClientConfig, Config, Gateway, ListenAddress, Running, Surroundings, SystemdSockets, Upstream,
+    ClientConfig, Config, Gateway, ListenAddress, Network, Running, Surroundings, SystemdSockets,
+    Upstream,
 };
 use millrace_runtime::admin::{Admin, Readiness};
 use millrace_runtime::lifecycle::{Drain, DrainLimits, Shutdown};
@@ -63,6 +64,7 @@ impl TestGateway {
             readiness: readiness.clone(),
             drain: drain.clone(),
             systemd: SystemdSockets::default(),
+            network: Network::System,
         };
         let running = Gateway::start(config, upstream, surroundings).unwrap();
         let admin = Admin::bind(
