@@ -119,6 +119,11 @@ impl Node {
         self.0.policies.current().revision().clone()
     }
 
+    /// Puts a policy in force: what a source does that is no folder. `false` when its revision is in force already.
+    pub fn publish(&self, policy: Arc<Policy>) -> bool {
+        self.0.policies.publish(policy)
+    }
+
     /// Looks at the policy's folder again, now.
     pub fn reload(&self) {
         if let Some(source) = &self.0.source {
