@@ -9,24 +9,24 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use listenfd::ListenFd;
 use nix::unistd::Group;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Mutex as AsyncMutex;
 
 use super::Stream;
-use super::network::{Incoming, Network, Simulated};
+use super::network::{Network, SimulatedListener};
 use crate::address::ListenAddress;
 use crate::config::ClientConfig;
 
 /// A socket that listens.
+#[derive(Debug)]
 pub(crate) struct Listener {
     socket: Socketed,
     address: ListenAddress,
 }
 
+#[derive(Debug)]
 enum Socketed {
     Tcp(TcpListener),
     Unix {
@@ -34,7 +34,7 @@ enum Socketed {
         /// Removed at the end, unless another process has put its own socket there.
         remove: Option<(PathBuf, u64)>,
     },
-    Simulated(AsyncMutex<Incoming>),
+    Simulated(SimulatedListener),
 }
 
 /// Why a listener cannot be had.
@@ -179,7 +179,7 @@ impl Listener {
         };
         match address {
             ListenAddress::Tcp(tcp) if let Network::Simulated(listen) = network => Ok(Self {
-                socket: Socketed::Simulated(AsyncMutex::new(listen(*tcp))),
+                socket: Socketed::Simulated(SimulatedListener::new(listen(*tcp))),
                 address: address.clone(),
             }),
             ListenAddress::Tcp(tcp) => Self::tcp(*tcp).map_err(failed),
@@ -310,13 +310,10 @@ impl Listener {
                 Ok(Stream::Tcp(stream, peer))
             }
             Socketed::Unix { listener, .. } => Ok(Stream::Unix(listener.accept().await?.0)),
-            Socketed::Simulated(incoming) => match incoming.lock().await.next().await {
-                Some(accepted) => {
-                    let (stream, peer) = accepted?;
-                    Ok(Stream::Simulated(Box::new(Simulated::new(stream)), peer))
-                }
-                None => std::future::pending().await,
-            },
+            Socketed::Simulated(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok(Stream::Simulated(Box::new(stream), peer))
+            }
         }
     }
 

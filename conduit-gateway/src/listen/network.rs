@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
-use futures_util::FutureExt;
 use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
@@ -40,6 +40,9 @@ impl fmt::Debug for Network {
     }
 }
 
+/// A listener of a simulated network.
+pub(super) struct SimulatedListener(tokio::sync::Mutex<Incoming>);
+
 /// A connection of a simulated network, with what the system's sockets have and [`Duplex`] has not: it tells when there
 /// is something to read without reading it.
 pub(crate) struct Simulated(Mutex<Buffered>);
@@ -50,6 +53,20 @@ struct Buffered {
     read: BytesMut,
     /// Whether the peer sends no more.
     ended: bool,
+}
+
+impl SimulatedListener {
+    pub(super) fn new(incoming: Incoming) -> Self {
+        Self(tokio::sync::Mutex::new(incoming))
+    }
+
+    pub(super) async fn accept(&self) -> io::Result<(Simulated, SocketAddr)> {
+        match self.0.lock().await.next().await {
+            Some(Ok((stream, peer))) => Ok((Simulated::new(stream), peer)),
+            Some(Err(error)) => Err(error),
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl Simulated {
@@ -143,6 +160,12 @@ impl AsyncWrite for Simulated {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.locked().io).poll_shutdown(context)
+    }
+}
+
+impl fmt::Debug for SimulatedListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SimulatedListener").finish_non_exhaustive()
     }
 }
 
