@@ -57,6 +57,9 @@ examples: packages-build
 	cargo build --workspace --bins
 	set -e; for file in docs/examples/gateway*.toml; do echo "$$file"; $(BUILT)/debug/conduit-gateway --config "$$file" --check; done
 	set -e; for file in docs/examples/mpd-node*.toml; do echo "$$file"; $(BUILT)/debug/mpd-node --config "$$file" --check; done
+	set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; examples="$$PWD/docs/examples/tls"; built="$$(realpath $(BUILT))/debug"; cd "$$folder"; \
+	  "$$built/millrace" certs gateway-1.mail.example,127.0.0.1 node-1.mail.example,127.0.0.1 > made; \
+	  "$$built/conduit-gateway" --config "$$examples/gateway.toml" --check; "$$built/mpd-node" --config "$$examples/mpd-node.toml" --check
 
 ## fuzz: FUZZ_SECONDS (15) of each fuzz target
 .PHONY: fuzz

@@ -1,5 +1,6 @@
 //! The `conduit-gateway` program: configuration → logs → who judges → listeners → signal → bounded drain.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
@@ -8,6 +9,7 @@ use millrace_runtime::admin::{Admin, Readiness};
 use millrace_runtime::lifecycle::{Drain, Hangups, Shutdown, notify};
 use millrace_runtime::metrics::Metrics;
 use millrace_runtime::telemetry::{self, TelemetryConfig};
+use millrace_runtime::tls::{Connector, Links};
 use mpd_node::policy::Policy;
 use mpd_node::{Node, NodeConfig};
 use tokio_util::sync::CancellationToken;
@@ -15,13 +17,14 @@ use tokio_util::sync::CancellationToken;
 use crate::address::SPELLINGS;
 use crate::cli::Arguments;
 use crate::config::{ClientConfig, Config, Document};
-use crate::gateway::{Gateway, Surroundings};
+use crate::gateway::{Gateway, StartError, Surroundings};
 use crate::listen::{Network, SystemdSockets};
 use crate::upstream::Upstream;
 
 /// Everything that the program was told.
 #[derive(Debug)]
 struct Settings {
+    file: PathBuf,
     document: Document,
     config: Config,
     nodes: Vec<String>,
@@ -115,6 +118,7 @@ impl Settings {
             config.clients.push(client);
         }
         let settings = Self {
+            file: arguments.config.unwrap_or_default(),
             document,
             config,
             nodes,
@@ -144,6 +148,19 @@ impl Settings {
         if self.document.stamp.keys.is_some() && !self.document.embedded {
             bail!("[stamp] without embedded is used by nobody: give it to the nodes");
         }
+        if let Some(node) = self.nodes.iter().find(|node| node.starts_with("https://"))
+            && !self.document.tls.connects()
+        {
+            bail!(
+                "{node} is to be reached in TLS: name the authority to believe with `ca` under [tls] in --config"
+            );
+        }
+        let speaks_tls = |client: &&ClientConfig| client.tls == Some(true);
+        if let Some(client) = self.config.clients.iter().find(speaks_tls)
+            && !self.document.tls.serves()
+        {
+            return Err(StartError::NoCertificate(client.name.clone()).into());
+        }
         if self.config.clients.is_empty() {
             bail!(
                 "no mail server can connect: give --milter ({SPELLINGS}), or a [[client]] or [[conduit]] in --config"
@@ -153,6 +170,7 @@ impl Settings {
     }
 
     fn check(&self) -> anyhow::Result<()> {
+        Links::check(&self.file, &self.document.tls, &self.document.peer)?;
         if self.document.embedded {
             let policy = match &self.document.policy {
                 Some(folder) => Policy::load(folder)?,
@@ -164,19 +182,24 @@ impl Settings {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
-            runtime.block_on(async { self.remote().map(drop) })?;
+            runtime.block_on(async { self.remote(&Connector::plain()).map(drop) })?;
             println!("ok");
         }
         Ok(())
     }
 
-    fn remote(&self) -> anyhow::Result<Upstream> {
-        Ok(Upstream::nodes(self.nodes.iter().map(String::as_str))?)
+    fn remote(&self, connector: &Connector) -> anyhow::Result<Upstream> {
+        let addresses = self.nodes.iter().map(String::as_str);
+        Ok(Upstream::nodes_over(addresses, connector)?)
     }
 
-    fn upstream(&self, metrics: &Metrics) -> anyhow::Result<(Upstream, Option<Node>)> {
+    fn upstream(
+        &self,
+        metrics: &Metrics,
+        links: &Links,
+    ) -> anyhow::Result<(Upstream, Option<Node>)> {
         if !self.document.embedded {
-            return Ok((self.remote()?, None));
+            return Ok((self.remote(&links.connector())?, None));
         }
         let node = Node::start(
             &NodeConfig {
@@ -205,7 +228,8 @@ async fn serve(settings: Settings, systemd: SystemdSockets) -> anyhow::Result<()
     let readiness = Readiness::default();
     let drain = Drain::new();
 
-    let (upstream, node) = settings.upstream(&metrics)?;
+    let links = Links::start(&settings.file, &document.tls, &document.peer, &metrics)?;
+    let (upstream, node) = settings.upstream(&metrics, &links)?;
     let admin = Admin::bind(
         document.admin,
         "conduit-gateway",
@@ -220,6 +244,7 @@ async fn serve(settings: Settings, systemd: SystemdSockets) -> anyhow::Result<()
         drain: drain.clone(),
         systemd,
         network: Network::System,
+        links,
     };
     let limits = document.drain;
     let running = Gateway::start(settings.config, upstream, surroundings)?;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use millrace_proto::{ClientName, Direction};
+use millrace_runtime::grpc::ConnectionAge;
 
 use crate::address::ListenAddress;
 use crate::failure::FailureTable;
@@ -52,6 +53,9 @@ pub struct ClientConfig {
     pub socket_group: Option<String>,
     /// Who may connect over TCP. Empty for a listener that only this machine can reach.
     pub allow: Vec<IpNet>,
+    /// Whether its TCP listeners speak TLS; when `None`, they do where the process has a certificate. Only where the
+    /// contract is spoken.
+    pub tls: Option<bool>,
     /// Connections at once.
     pub connections: usize,
     /// Bytes of message content in memory at once.
@@ -116,6 +120,8 @@ pub struct Times {
     pub idle: Duration,
     /// Between two signs of life while a verdict is awaited.
     pub progress: Duration,
+    /// How old the connections of conduits may grow.
+    pub connection_age: ConnectionAge,
 }
 
 impl Mta {
@@ -169,6 +175,7 @@ impl ClientConfig {
             socket_mode: 0o660,
             socket_group: None,
             allow,
+            tls: None,
             connections: Limits::default().connections,
             memory: Limits::default().memory,
             message_size: None,
@@ -199,6 +206,7 @@ impl Default for Times {
             idle: Duration::from_secs(7210),
             // Sendmail gives up 10 s after the last sign of life.
             progress: Duration::from_secs(4),
+            connection_age: ConnectionAge::default(),
         }
     }
 }

@@ -25,6 +25,8 @@ pub enum FailureKind {
     PolicyMissing,
     /// No node has the policy revision under which the transaction began.
     UnknownRevision,
+    /// No node lets this gateway speak for the client: its certificate has no right to.
+    Denied,
     /// The message could not be written to, or read back from, the spool folder.
     Spool,
     /// A fault of ours.
@@ -72,7 +74,7 @@ pub(crate) struct Failure {
 
 impl FailureKind {
     /// All kinds.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::NoNode,
         Self::Deadline,
         Self::Overload,
@@ -80,6 +82,7 @@ impl FailureKind {
         Self::Malformed,
         Self::PolicyMissing,
         Self::UnknownRevision,
+        Self::Denied,
         Self::Spool,
         Self::Internal,
     ];
@@ -95,6 +98,7 @@ impl FailureKind {
             Self::Malformed => "malformed",
             Self::PolicyMissing => "policy-missing",
             Self::UnknownRevision => "unknown-revision",
+            Self::Denied => "denied",
             Self::Spool => "spool",
             Self::Internal => "internal",
         }
@@ -112,6 +116,7 @@ impl FailureKind {
             | Self::Malformed
             | Self::PolicyMissing
             | Self::UnknownRevision
+            | Self::Denied
             | Self::Spool
             | Self::Internal => FailureAction::Tempfail,
         }
@@ -127,6 +132,7 @@ impl FailureKind {
             Self::Malformed => "the mail filter could not read the message",
             Self::PolicyMissing => "the mail filter has no policy yet",
             Self::UnknownRevision => "the mail filter's policy has just changed",
+            Self::Denied => "the mail filter is not set up for this server",
             Self::Spool => "the mail filter has no room for the message",
             Self::Internal => "the mail filter failed",
         }
@@ -144,6 +150,7 @@ impl FailureKind {
             | Self::Malformed
             | Self::PolicyMissing
             | Self::UnknownRevision
+            | Self::Denied
             | Self::Internal => "3.0",
         }
     }
@@ -275,6 +282,7 @@ impl From<CallError> for Failure {
             CallError::TooLarge { .. } => FailureKind::Oversize,
             CallError::Overloaded(_) => FailureKind::Overload,
             CallError::NoPolicy(_) => FailureKind::PolicyMissing,
+            CallError::Denied(_) => FailureKind::Denied,
             // We cancel calls only where nobody waits for the answer; a node whose calls end so has gone away.
             CallError::Unavailable(_) | CallError::Cancelled => FailureKind::NoNode,
             CallError::Deadline => FailureKind::Deadline,

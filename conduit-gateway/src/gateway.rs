@@ -7,6 +7,7 @@ use millrace_proto::ClientName;
 use millrace_runtime::admin::{Condition, Readiness};
 use millrace_runtime::lifecycle::{Drain, Phase};
 use millrace_runtime::metrics::Metrics;
+use millrace_runtime::tls::Links;
 use tokio::sync::Semaphore;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
@@ -47,6 +48,8 @@ pub struct Surroundings {
     pub systemd: SystemdSockets,
     /// The network that `tcp://` listeners are on.
     pub network: Network,
+    /// How links to conduits are secured.
+    pub links: Links,
 }
 
 /// Why a gateway does not start.
@@ -57,6 +60,11 @@ pub enum StartError {
         "no mail server can connect: give --milter tcp://127.0.0.1:8891, or a [[client]] with `listen` in --config"
     )]
     NoListener,
+    /// A listener is to speak TLS without a certificate.
+    #[error(
+        "[[conduit]] of client {0} has tls = true, and there is no certificate: name it and its key under [tls]"
+    )]
+    NoCertificate(ClientName),
     /// A listener cannot be had.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -68,6 +76,7 @@ pub(crate) struct Shared {
     pub(crate) upstream: Upstream,
     pub(crate) failures: FailureTable,
     pub(crate) times: Times,
+    pub(crate) links: Links,
     pub(crate) spool: Arc<SpoolPlace>,
     pub(crate) drain: Drain,
     pub(crate) connections: TaskTracker,
@@ -114,10 +123,14 @@ impl Gateway {
             drain,
             systemd,
             network,
+            links,
         } = surroundings;
         allow_descriptors(limits.connections);
         let mut bound = Vec::new();
         for client in clients {
+            if client.tls == Some(true) && links.acceptor().is_none() {
+                return Err(StartError::NoCertificate(client.name));
+            }
             let listeners = client
                 .listen
                 .iter()
@@ -140,6 +153,7 @@ impl Gateway {
             upstream,
             failures,
             times,
+            links,
             spool: Arc::new(spool),
             drain: drain.clone(),
             connections: TaskTracker::new(),

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use millrace_runtime::tls::Acceptor;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::task::TaskTracker;
 
@@ -43,7 +44,10 @@ const HANDED_OVER: usize = 64;
 /// Where the connections of a listener go.
 enum Taker {
     Milter,
-    Contract(mpsc::Sender<conduit::Connected>),
+    Contract(
+        mpsc::Sender<(conduit::Caller, conduit::Connected)>,
+        Option<Acceptor>,
+    ),
 }
 
 /// Serves a listener, in tasks of the tracker, until the process's drain closes it.
@@ -57,9 +61,13 @@ pub(crate) fn serve(
         Protocol::Milter => Taker::Milter,
         Protocol::Contract { direction } => {
             let (sender, receiver) = mpsc::channel(HANDED_OVER);
+            let acceptor = match client.config.tls {
+                Some(false) => None,
+                Some(true) | None => shared.links.acceptor(),
+            };
             let (client, shared) = (client.clone(), shared.clone());
             tasks.spawn(conduit::serve(receiver, client, shared, direction));
-            Taker::Contract(sender)
+            Taker::Contract(sender, acceptor)
         }
     };
     tasks.spawn(accept(listener, taker, client.clone(), shared.clone()));
@@ -106,12 +114,13 @@ async fn admit(
         client.metrics.refused(Refused::TooMany);
         return;
     };
-    if let Taker::Contract(sender) = taker {
-        let tracked = shared.connections.token();
-        // The receiver is gone only when the process ends.
-        let _ = sender
-            .send(conduit::Connected::new(stream, doom, slot, tracked))
-            .await;
+    if let Taker::Contract(sender, acceptor) = taker {
+        let waiting = conduit::Waiting {
+            doom,
+            slot,
+            tracked: shared.connections.token(),
+        };
+        conduit::hand_over(stream, acceptor.as_ref(), waiting, sender, shared).await;
         return;
     }
     let (client, shared, listener) = (client.clone(), shared.clone(), listener.clone());

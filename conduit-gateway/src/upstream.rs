@@ -16,6 +16,7 @@ use millrace_client::{Content, InvalidEndpoint};
 use millrace_proto::{
     CallError, ClientName, Direction, ScreenRequest, Settlement, Transaction, Verdict,
 };
+use millrace_runtime::tls::Connector;
 use mpd_node::Node;
 
 use crate::metrics::GatewayMetrics;
@@ -47,7 +48,19 @@ impl Upstream {
     pub fn nodes<'a>(
         addresses: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, InvalidEndpoint> {
-        Ok(Self(Kind::Remote(Arc::new(remote::Nodes::new(addresses)?))))
+        Self::nodes_over(addresses, &Connector::plain())
+    }
+
+    /// The same, over connections that the connector makes: for `https://` addresses.
+    ///
+    /// # Errors
+    /// One of them is no address.
+    pub fn nodes_over<'a>(
+        addresses: impl IntoIterator<Item = &'a str>,
+        connector: &Connector,
+    ) -> Result<Self, InvalidEndpoint> {
+        let nodes = remote::Nodes::new(addresses, connector)?;
+        Ok(Self(Kind::Remote(Arc::new(nodes))))
     }
 
     /// Whether messages are judged in this process.

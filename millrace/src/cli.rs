@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::exit::Exit;
 use crate::output::OutputError;
-use crate::{explain, generate, load, policy, quarantine, record, scan, up};
+use crate::{certs, explain, generate, load, policy, quarantine, record, scan, up};
 
 /// Mail filtering as a shared cluster: run it, try it, ask it why.
 #[derive(Debug, Parser)]
@@ -28,6 +28,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Look at kept copies: list, show, delete
     Quarantine(quarantine::QuarantineArgs),
+    /// Make a private authority and certificates for servers and conduits
+    Certs(certs::CertsArgs),
     /// Play a mail server against a milter, and measure it
     Load(load::LoadArgs),
     /// Write down what a mail server and a milter say, scrubbed, to play it again
@@ -55,6 +57,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Policy(args) => policy::run(args),
         Command::Explain(args) => explain::run(&args),
         Command::Quarantine(args) => quarantine::run(args),
+        Command::Certs(args) => certs::run(&args),
         Command::Load(args) => load::run(args),
         Command::Record(args) => record::run(args),
         Command::Completions(args) => generate::completions(&args, Cli::command()),

@@ -1,6 +1,7 @@
 //! `millrace`: the command that people type. One file or folder a command.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod certs;
 mod cli;
 mod exit;
 mod explain;
@@ -12,6 +13,7 @@ mod policy;
 mod quarantine;
 mod record;
 mod scan;
+mod server_tls;
 mod size;
 mod target;
 mod up;

@@ -2,7 +2,7 @@
 //! bounded drain.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -11,6 +11,7 @@ use millrace_runtime::admin::{Admin, Readiness};
 use millrace_runtime::lifecycle::{Drain, Hangups, Shutdown, notify};
 use millrace_runtime::metrics::Metrics;
 use millrace_runtime::telemetry::{self, LogFormat};
+use millrace_runtime::tls::Links;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::FileConfig;
@@ -85,7 +86,9 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = effective(arguments.config.as_deref(), arguments)?;
+    let origin = arguments.config.clone().unwrap_or_default();
     if arguments.check {
+        Links::check(&origin, &config.tls, &config.peer)?;
         let policy = match &config.policy {
             Some(folder) => Policy::load(folder)?,
             None => Policy::builtin()?,
@@ -97,10 +100,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("no runtime")?
-        .block_on(serve(config))
+        .block_on(serve(config, &origin))
 }
 
-fn effective(file: Option<&std::path::Path>, arguments: &Arguments) -> anyhow::Result<FileConfig> {
+fn effective(file: Option<&Path>, arguments: &Arguments) -> anyhow::Result<FileConfig> {
     let mut config = match file {
         Some(file) => FileConfig::load(file)?,
         None => FileConfig::default(),
@@ -125,7 +128,7 @@ fn effective(file: Option<&std::path::Path>, arguments: &Arguments) -> anyhow::R
     Ok(config)
 }
 
-async fn serve(config: FileConfig) -> anyhow::Result<()> {
+async fn serve(config: FileConfig, origin: &Path) -> anyhow::Result<()> {
     let telemetry = telemetry::init(&config.telemetry(), "mpd-node")?;
     let shutdown = Shutdown::on_signals().context("no signal handlers")?;
     let mut hangups = Hangups::new().context("no signal handlers")?;
@@ -135,17 +138,18 @@ async fn serve(config: FileConfig) -> anyhow::Result<()> {
     let drain = Drain::new();
 
     let node = Node::start(&config.node(), &metrics)?;
-    let server = Server::bind(config.listen, node.clone()).await?;
+    let links = Links::start(origin, &config.tls, &config.peer, &metrics)?;
+    let server = Server::bind(config.listen, node.clone(), &links).await?;
     let listen = server.local_addr()?;
     let admin = Admin::bind(config.admin, "mpd-node", metrics, readiness.clone()).await?;
     let admin_address = admin.local_addr();
     let stop_admin = CancellationToken::new();
     let admin = tokio::spawn(admin.serve(stop_admin.clone()));
-    let serving = tokio::spawn(server.serve(drain.clone(), config.max_connection_age()));
+    let serving = tokio::spawn(server.serve(drain.clone(), config.connection_age()));
 
     readiness.condition("running").met();
     notify::ready();
-    tracing::info!(%listen, admin = %admin_address, node = %node.name(), revision = node.revision().short(), "serving");
+    tracing::info!(%listen, tls = config.tls.serves(), admin = %admin_address, node = %node.name(), revision = node.revision().short(), "serving");
 
     let reloading = node.clone();
     let reloader = tokio::spawn(async move {

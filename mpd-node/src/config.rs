@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use millrace_runtime::admin;
 use millrace_runtime::config::{self, ConfigError};
+use millrace_runtime::grpc::ConnectionAge;
 use millrace_runtime::lifecycle::DrainLimits;
 use millrace_runtime::telemetry::{LogConfig, OtlpConfig, TelemetryConfig};
+use millrace_runtime::tls::{PeerConfig, TlsConfig};
 use serde::Deserialize;
 
 /// What a node needs to know to judge.
@@ -113,9 +114,15 @@ pub(crate) struct FileConfig {
     /// Memory for content.
     pub(crate) memory_mib: u64,
     /// Age at which connections are asked to go; 0 for never.
-    pub(crate) max_connection_age_seconds: u64,
+    pub(crate) max_connection_age_seconds: u32,
+    /// How long calls on such a connection may then still take.
+    pub(crate) max_connection_age_grace_seconds: u32,
     pub(crate) quarantine: QuarantineConfig,
     pub(crate) stamp: StampConfig,
+    /// The node's certificate, and whom it believes.
+    pub(crate) tls: TlsConfig,
+    /// Who may do what.
+    pub(crate) peer: Vec<PeerConfig>,
     pub(crate) log: LogConfig,
     pub(crate) otlp: OtlpConfig,
     pub(crate) drain: DrainLimits,
@@ -125,7 +132,6 @@ pub(crate) struct FileConfig {
 const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7750);
 const DEFAULT_MEMORY_MIB: u64 = 1024;
-const DEFAULT_MAX_AGE_SECONDS: u64 = 600;
 
 impl Default for FileConfig {
     fn default() -> Self {
@@ -136,9 +142,13 @@ impl Default for FileConfig {
             policy: None,
             workers: 0,
             memory_mib: DEFAULT_MEMORY_MIB,
-            max_connection_age_seconds: DEFAULT_MAX_AGE_SECONDS,
+            max_connection_age_seconds: ConnectionAge::default().max_connection_age_seconds,
+            max_connection_age_grace_seconds: ConnectionAge::default()
+                .max_connection_age_grace_seconds,
             quarantine: QuarantineConfig::default(),
             stamp: StampConfig::default(),
+            tls: TlsConfig::default(),
+            peer: Vec::new(),
             log: LogConfig::default(),
             otlp: OtlpConfig::default(),
             drain: DrainLimits::default(),
@@ -170,9 +180,11 @@ impl FileConfig {
         }
     }
 
-    pub(crate) fn max_connection_age(&self) -> Option<Duration> {
-        (self.max_connection_age_seconds > 0)
-            .then(|| Duration::from_secs(self.max_connection_age_seconds))
+    pub(crate) fn connection_age(&self) -> ConnectionAge {
+        ConnectionAge {
+            max_connection_age_seconds: self.max_connection_age_seconds,
+            max_connection_age_grace_seconds: self.max_connection_age_grace_seconds,
+        }
     }
 }
 

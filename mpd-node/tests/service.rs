@@ -17,8 +17,10 @@ use millrace_proto::{
 };
 use millrace_quarantine::{Quarantine, State};
 use millrace_runtime::admin::{Admin, Readiness};
+use millrace_runtime::grpc::ConnectionAge;
 use millrace_runtime::lifecycle::{Drain, DrainLimits, Drained, Shutdown};
 use millrace_runtime::metrics::Metrics;
+use millrace_runtime::tls::Links;
 use mpd_node::service::Server;
 use mpd_node::{Node, NodeConfig, QuarantineConfig};
 use tokio::task::JoinHandle;
@@ -39,12 +41,12 @@ struct Served {
 impl Served {
     async fn with(config: NodeConfig) -> Self {
         let node = Node::start(&config, &Metrics::new("test")).unwrap();
-        let server = Server::bind("127.0.0.1:0".parse().unwrap(), node)
+        let server = Server::bind("127.0.0.1:0".parse().unwrap(), node, &Links::plain())
             .await
             .unwrap();
         let address = server.local_addr().unwrap();
         let (drain, shutdown) = (Drain::new(), Shutdown::new());
-        let serving = tokio::spawn(server.serve(drain.clone(), None));
+        let serving = tokio::spawn(server.serve(drain.clone(), ConnectionAge::ENDLESS));
         let wish = shutdown.clone();
         let ending = tokio::spawn(async move {
             let limits = DrainLimits {

@@ -25,6 +25,9 @@ pub enum CallError {
     /// The server has no policy to judge by.
     #[error("no policy: {0}")]
     NoPolicy(String),
+    /// The server does not let the caller do this: its certificate has no right to.
+    #[error("not allowed: {0}")]
+    Denied(String),
     /// The server is going, or was not reached.
     #[error("unavailable: {0}")]
     Unavailable(String),
@@ -56,6 +59,7 @@ impl CallError {
             Self::TooLarge { .. } => "too-large",
             Self::Overloaded(_) => "overloaded",
             Self::NoPolicy(_) => "no-policy",
+            Self::Denied(_) => "denied",
             Self::Unavailable(_) => "unavailable",
             Self::Deadline => "deadline",
             Self::Internal(_) => "internal",
@@ -71,6 +75,7 @@ impl From<CallError> for Status {
             CallError::UnknownRevision(_) | CallError::NoPolicy(_) => Code::FailedPrecondition,
             CallError::TooLarge { .. } => Code::OutOfRange,
             CallError::Overloaded(_) => Code::ResourceExhausted,
+            CallError::Denied(_) => Code::PermissionDenied,
             CallError::Unavailable(_) => Code::Unavailable,
             CallError::Deadline => Code::DeadlineExceeded,
             CallError::Internal(_) => Code::Internal,
@@ -80,6 +85,7 @@ impl From<CallError> for Status {
             CallError::Malformed(text)
             | CallError::Overloaded(text)
             | CallError::NoPolicy(text)
+            | CallError::Denied(text)
             | CallError::Unavailable(text)
             | CallError::Internal(text) => text.clone(),
             CallError::UnknownRevision(_)
@@ -134,10 +140,27 @@ impl From<Status> for CallError {
             // tonic answers its own time-out with this code and text.
             (Code::Cancelled, _) if text.contains("Timeout expired") => Self::Deadline,
             (Code::Cancelled, _) => Self::Cancelled,
-            (Code::Unavailable | Code::Unknown, _) => Self::Unavailable(text),
+            (Code::PermissionDenied, _) => Self::Denied(text),
+            (Code::Unavailable | Code::Unknown, _) => Self::Unavailable(with_causes(text, &status)),
             (_, _) => Self::Internal(text),
         }
     }
+}
+
+/// Why a server was not reached stands in the causes: that its certificate is not believed, say.
+fn with_causes(mut text: String, status: &Status) -> String {
+    let mut cause = std::error::Error::source(status);
+    while let Some(next) = cause {
+        let words = next.to_string();
+        if !text.contains(&words) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&words);
+        }
+        cause = next.source();
+    }
+    text
 }
 
 #[cfg(test)]
@@ -152,6 +175,7 @@ mod tests {
             CallError::TooLarge { limit: 1000 },
             CallError::Overloaded("too many".into()),
             CallError::NoPolicy("none loaded".into()),
+            CallError::Denied("not this client".into()),
             CallError::Unavailable("draining".into()),
             CallError::Deadline,
             CallError::Internal("a check panicked".into()),

@@ -243,7 +243,10 @@ fn slips_are_told_with_their_remedy() {
     assert_eq!(store.run(&["list"]).expect(0).stdout, "no copies\n");
     for (server, told) in [
         ("127.0.0.1:7750", "write http://HOST:PORT"),
-        ("https://127.0.0.1:7750", "write http://HOST:PORT"),
+        (
+            "https://127.0.0.1:7750",
+            "name the authority's file with --ca",
+        ),
         ("http://127.0.0.1:1", "--server http://127.0.0.1:1"),
     ] {
         let refused = store.run(&["list", "--server", server]).expect(2);

@@ -14,6 +14,7 @@
 pub mod admin;
 mod both;
 pub mod certificate;
+pub mod certs;
 pub mod message;
 pub mod milter;
 pub mod mta;

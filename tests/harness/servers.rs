@@ -45,6 +45,8 @@ pub enum Upstream {
     Embedded(Option<PathBuf>),
     /// From nodes at these ports of 127.0.0.1.
     Nodes(Vec<u16>),
+    /// As the configuration file says.
+    Configured,
 }
 
 /// A running `conduit-gateway` with a milter port on 127.0.0.1.
@@ -152,6 +154,7 @@ pub struct Node {
     listen: Port,
     admin: Port,
     policy: PathBuf,
+    configuration: String,
     folder: TempDir,
 }
 
@@ -161,17 +164,26 @@ impl Node {
     /// # Panics
     /// When it does not become ready.
     pub fn start(policy: &Path) -> Self {
+        Self::start_with(policy, "")
+    }
+
+    /// As [`Node::start`], with a configuration file of this text unless it is empty.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub fn start_with(policy: &Path, configuration: &str) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("node-")
             .tempdir()
             .expect("a temp folder can be made");
         let (listen, admin) = (Port::reserve(), Port::reserve());
-        let process = run_node(policy, &listen, &admin, folder.path());
+        let process = run_node(policy, configuration, &listen, &admin, folder.path());
         Self {
             process,
             listen,
             admin,
             policy: policy.to_owned(),
+            configuration: configuration.to_owned(),
             folder,
         }
     }
@@ -181,7 +193,13 @@ impl Node {
     /// # Panics
     /// When it does not become ready.
     pub fn start_again(&mut self) {
-        self.process = run_node(&self.policy, &self.listen, &self.admin, self.folder.path());
+        self.process = run_node(
+            &self.policy,
+            &self.configuration,
+            &self.listen,
+            &self.admin,
+            self.folder.path(),
+        );
     }
 
     /// Its gRPC port on 127.0.0.1.
@@ -249,7 +267,13 @@ fn is_ready(admin: u16) -> Option<()> {
     matches!(admin::ask(admin, "/readyz"), Some((200, _))).then_some(())
 }
 
-fn run_node(policy: &Path, listen: &Port, admin: &Port, folder: &Path) -> Process {
+fn run_node(
+    policy: &Path,
+    configuration: &str,
+    listen: &Port,
+    admin: &Port,
+    folder: &Path,
+) -> Process {
     let mut process = Process::start_with("mpd-node", folder, &binary("mpd-node"), |command| {
         command
             .arg("--listen")
@@ -258,6 +282,11 @@ fn run_node(policy: &Path, listen: &Port, admin: &Port, folder: &Path) -> Proces
             .arg(format!("127.0.0.1:{}", admin.number()))
             .arg("--policy")
             .arg(policy);
+        if !configuration.is_empty() {
+            let file = folder.join("node.toml");
+            fs::write(&file, configuration).expect("the configuration can be written");
+            command.arg("--config").arg(file);
+        }
     });
     process.wait_for("readiness", |_| is_ready(admin.number()));
     process
@@ -288,6 +317,7 @@ fn run(
                         command.arg("--policy").arg(policy);
                     }
                 }
+                Upstream::Configured => {}
                 Upstream::Nodes(ports) => {
                     for port in ports {
                         command

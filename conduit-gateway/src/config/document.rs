@@ -7,6 +7,7 @@ use millrace_runtime::admin;
 use millrace_runtime::config::{self, ConfigErrors};
 use millrace_runtime::lifecycle::DrainLimits;
 use millrace_runtime::telemetry::{LogConfig, OtlpConfig};
+use millrace_runtime::tls::{PeerConfig, TlsConfig};
 use mpd_node::{QuarantineConfig, StampConfig};
 use serde::Deserialize;
 use toml::Spanned;
@@ -29,6 +30,10 @@ pub struct Document {
     pub quarantine: QuarantineConfig,
     /// How released messages are known, with `embedded`.
     pub stamp: StampConfig,
+    /// The gateway's certificate, and whom it believes.
+    pub tls: TlsConfig,
+    /// Which conduits may do what.
+    pub peer: Vec<PeerConfig>,
     /// What is logged.
     pub log: LogConfig,
     /// Where traces go.
@@ -71,6 +76,8 @@ pub(super) struct LimitsTable {
 pub(super) struct TimeTable {
     pub(super) idle_seconds: Option<Spanned<u64>>,
     pub(super) progress_seconds: Option<Spanned<u64>>,
+    pub(super) max_connection_age_seconds: Option<u32>,
+    pub(super) max_connection_age_grace_seconds: Option<u32>,
 }
 
 /// `[[client]]`.
@@ -102,6 +109,7 @@ pub(super) struct ConduitTable {
     pub(super) socket_group: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) allow: Vec<Spanned<String>>,
+    pub(super) tls: Option<bool>,
     pub(super) connections: Option<Spanned<usize>>,
     pub(super) memory_mib: Option<Spanned<u64>>,
     pub(super) message_size_kib: Option<Spanned<u64>>,
@@ -147,6 +155,8 @@ impl Default for Document {
             admin: admin::DEFAULT_ADDRESS,
             quarantine: QuarantineConfig::default(),
             stamp: StampConfig::default(),
+            tls: TlsConfig::default(),
+            peer: Vec::new(),
             log: LogConfig::default(),
             otlp: OtlpConfig::default(),
             drain: DrainLimits::default(),

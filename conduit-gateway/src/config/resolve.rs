@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use millrace_runtime::config::{ConfigError, ConfigErrors};
+use millrace_runtime::grpc::ConnectionAge;
 use toml::Spanned;
 
 use super::document::{ClientTable, FailureTableRow, LimitsTable, Section, TimeTable};
@@ -77,7 +78,7 @@ impl Section {
         let (mut names, mut addresses) = (HashSet::new(), HashSet::new());
         let milters = self.client.iter().enumerate().map(|(n, table)| {
             let key = format!("client[{n}]");
-            (key, "name", table.get_ref().clone(), Protocol::Milter)
+            (key, "name", table.get_ref().clone(), Protocol::Milter, None)
         });
         let conduits = self.conduit.iter().enumerate().map(|(n, table)| {
             let direction = match table.get_ref().direction {
@@ -86,11 +87,15 @@ impl Section {
             };
             let protocol = Protocol::Contract { direction };
             let key = format!("conduit[{n}]");
-            (key, "client", table.get_ref().as_client(), protocol)
+            let table = table.get_ref();
+            (key, "client", table.as_client(), protocol, table.tls)
         });
-        for (key, name_key, table, protocol) in milters.chain(conduits) {
+        for (key, name_key, table, protocol, tls) in milters.chain(conduits) {
             let name_key = format!("{key}.{name_key}");
-            let client = resolver.client(&key, &name_key, &table, protocol, &limits);
+            let client = ClientConfig {
+                tls,
+                ..resolver.client(&key, &name_key, &table, protocol, &limits)
+            };
             if !names.insert(client.name.clone()) {
                 resolver.refuse(
                     table.name.span(),
@@ -228,7 +233,16 @@ impl Resolver<'_> {
             1..10,
             default.progress.as_secs(),
         );
+        let age = default.connection_age;
         Times {
+            connection_age: ConnectionAge {
+                max_connection_age_seconds: table
+                    .max_connection_age_seconds
+                    .unwrap_or(age.max_connection_age_seconds),
+                max_connection_age_grace_seconds: table
+                    .max_connection_age_grace_seconds
+                    .unwrap_or(age.max_connection_age_grace_seconds),
+            },
             idle: Duration::from_secs(idle),
             progress: Duration::from_secs(progress),
         }
@@ -327,6 +341,7 @@ impl Resolver<'_> {
                 .as_ref()
                 .and_then(|group| self.group(&at("socket_group"), group)),
             allow,
+            tls: default.tls,
             connections: self.number(
                 &at("connections"),
                 table.connections.as_ref(),

@@ -11,6 +11,7 @@ use bytes::BytesMut;
 use futures_util::FutureExt;
 use millrace_milter::{Event, FrameError, Session, SessionError, Step};
 use millrace_proto::Stage;
+use millrace_runtime::lifecycle::Activity;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
@@ -31,6 +32,8 @@ pub(super) struct Connection {
     pub(super) plan: Option<Arc<CurrentPlan>>,
     /// The message in progress.
     pub(super) message: Option<Box<Message>>,
+    /// Held while an SMTP session runs: the end of the process waits for it.
+    session_runs: Option<Activity>,
     /// Why nothing on this connection is judged.
     pub(super) doom: Option<Failure>,
     pub(super) out: BytesMut,
@@ -108,6 +111,7 @@ impl Connection {
             session: Session::new(wanted),
             plan,
             message: None,
+            session_runs: None,
             doom,
             out: BytesMut::new(),
             answered: false,
@@ -198,7 +202,11 @@ impl Connection {
             self.withdraw();
         }
         match event {
-            Event::Connect => self.stage(Stage::Connect, reply_due).await,
+            Event::Negotiated => self.session_begins(),
+            Event::Connect => {
+                self.session_begins();
+                self.stage(Stage::Connect, reply_due).await;
+            }
             Event::Helo => self.stage(Stage::Helo, reply_due).await,
             Event::Data => self.stage(Stage::Data, reply_due).await,
             Event::Mail => {
@@ -237,13 +245,16 @@ impl Connection {
                 self.flush().await?;
                 return Err(End::Left);
             }
-            Event::QuitNewConnection
-            | Event::Negotiated
-            | Event::Macros
-            | Event::Abort
-            | Event::Ignored => {}
+            Event::QuitNewConnection => self.session_runs = None,
+            Event::Macros | Event::Abort | Event::Ignored => {}
         }
         Ok(())
+    }
+
+    fn session_begins(&mut self) {
+        if self.session_runs.is_none() {
+            self.session_runs = Some(self.shared.drain.activity());
+        }
     }
 
     async fn stage(&mut self, stage: Stage, reply_due: bool) {
@@ -289,7 +300,7 @@ impl Connection {
     async fn wait(&mut self, waits: &mut Waits<'_>) -> Result<Wake, End> {
         let readable = self.stream.readable();
         let mut readable = pin!(readable);
-        let in_message = self.message.is_some();
+        let in_session = self.session_runs.is_some();
         let session = &mut self.session;
         let mut released = false;
         std::future::poll_fn(move |context: &mut Context<'_>| {
@@ -301,8 +312,8 @@ impl Connection {
                 // A connection that waits holds no buffer.
                 session.release();
             }
-            // A message that has begun has until the cut.
-            let end = if in_message {
+            // A session that has begun has until the cut: its next message would be put off.
+            let end = if in_session {
                 &mut waits.cut
             } else {
                 &mut waits.closing

@@ -9,6 +9,7 @@ use millrace_client::{CallOptions, Client, Content, InvalidEndpoint};
 use millrace_proto::{
     CallError, ClientName, Direction, ScreenRequest, Settlement, Transaction, Verdict,
 };
+use millrace_runtime::tls::Connector;
 use millrace_runtime::trace_context;
 
 use super::Plans;
@@ -53,13 +54,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 impl Nodes {
     pub(super) fn new<'a>(
         addresses: impl IntoIterator<Item = &'a str>,
+        connector: &Connector,
     ) -> Result<Self, InvalidEndpoint> {
         let nodes = addresses
             .into_iter()
             .map(|address| {
                 Ok(Node {
                     address: address.to_owned(),
-                    client: Client::connect_lazy(address)?,
+                    client: Client::over(address, connector.clone())?,
                     shunned_until: AtomicU64::new(0),
                 })
             })
@@ -178,7 +180,8 @@ impl Nodes {
                 }
                 CallError::UnknownRevision(_)
                 | CallError::Overloaded(_)
-                | CallError::NoPolicy(_) => true,
+                | CallError::NoPolicy(_)
+                | CallError::Denied(_) => true,
                 CallError::Malformed(_)
                 | CallError::TooLarge { .. }
                 | CallError::Deadline

@@ -58,6 +58,7 @@ async fn failing(kind: FailureKind, table: FailureTable) -> (Option<ScriptedNode
         FailureKind::UnknownRevision => {
             answering(CallError::UnknownRevision("abc123".into())).await
         }
+        FailureKind::Denied => answering(CallError::Denied("not you".into())).await,
         FailureKind::Internal => answering(CallError::Internal("oh".into())).await,
     }
 }

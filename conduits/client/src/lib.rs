@@ -10,9 +10,12 @@ pub mod once;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
+use http::Uri;
+use hyper::rt;
 use tonic::Request;
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
+use tower::{Service, ServiceExt as _};
 
 use millrace_proto::pb::processing_service_client::ProcessingServiceClient;
 use millrace_proto::{
@@ -39,7 +42,9 @@ pub struct CallOptions {
 
 /// The text is no endpoint.
 #[derive(Debug, thiserror::Error)]
-#[error("'{uri}' is not the address of a node, such as http://127.0.0.1:7750")]
+#[error(
+    "'{uri}' is not the address of a node, such as http://127.0.0.1:7750 or https://node-1.example:7750"
+)]
 pub struct InvalidEndpoint {
     uri: String,
 }
@@ -54,8 +59,8 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 
 impl Client {
-    /// A client of the endpoint, which connects with the first call and again
-    /// whenever the connection was lost. Must be called inside a tokio runtime.
+    /// A client of the endpoint in plain text, which connects with the first call and again whenever the connection
+    /// was lost. Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// The text is not an `http://` address.
@@ -63,22 +68,29 @@ impl Client {
         let invalid = || InvalidEndpoint {
             uri: uri.to_owned(),
         };
-        let endpoint = Endpoint::from_shared(uri.to_owned()).map_err(|_| invalid())?;
-        let plain = endpoint.uri().scheme_str() == Some("http");
-        if !plain || endpoint.uri().authority().is_none() {
-            return Err(invalid());
-        }
-        let channel = endpoint
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(PING_INTERVAL)
-            .keep_alive_timeout(PING_TIMEOUT)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .connect_lazy();
-        Ok(Self {
+        let endpoint = endpoint(uri).filter(|_| uri.starts_with("http://"));
+        let channel = endpoint.ok_or_else(invalid)?.connect_lazy();
+        Ok(Self::new(channel))
+    }
+
+    /// The same, over connections that `connector` makes: it is given the endpoint's address, `https://` where TLS
+    /// is wanted.
+    ///
+    /// # Errors
+    /// The text is no address of a server.
+    pub fn over<C>(uri: &str, connector: C) -> Result<Self, InvalidEndpoint>
+    where
+        C: Service<Uri, Error: std::error::Error + Send + Sync + 'static> + Send + 'static,
+        C::Response: rt::Read + rt::Write + Send + Unpin,
+        C::Future: Send,
+    {
+        channel(uri, connector).map(Self::new)
+    }
+
+    fn new(channel: Channel) -> Self {
+        Self {
             service: ProcessingServiceClient::new(channel),
-        })
+        }
     }
 
     /// What the policy wants of this client: one plan at once, another at each
@@ -148,6 +160,48 @@ impl Client {
         within(deadline, self.service.clone().settle(request)).await?;
         Ok(())
     }
+}
+
+/// A channel to an endpoint over connections that `connector` makes, for other services than this crate's. It
+/// connects with the first call. Must be called inside a tokio runtime.
+///
+/// # Errors
+/// The text is no address of a server.
+pub fn channel<C>(uri: &str, connector: C) -> Result<Channel, InvalidEndpoint>
+where
+    C: Service<Uri, Error: std::error::Error + Send + Sync + 'static> + Send + 'static,
+    C::Response: rt::Read + rt::Write + Send + Unpin,
+    C::Future: Send,
+{
+    let endpoint = endpoint(uri).ok_or_else(|| InvalidEndpoint {
+        uri: uri.to_owned(),
+    })?;
+    // As it was asked for: what tonic is told has no TLS, which the connector sees to.
+    let address: Uri = uri.parse().map_err(|_| InvalidEndpoint {
+        uri: uri.to_owned(),
+    })?;
+    let connector = connector.map_request(move |_: Uri| address.clone());
+    Ok(endpoint.connect_with_connector_lazy(connector))
+}
+
+fn endpoint(uri: &str) -> Option<Endpoint> {
+    let address: Uri = uri.parse().ok()?;
+    let plain = match address.scheme_str()? {
+        "http" => uri.to_owned(),
+        "https" => format!("http://{}", address.authority()?),
+        _ => return None,
+    };
+    let endpoint = Endpoint::from_shared(plain).ok()?;
+    Some(
+        endpoint
+            .origin(address)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW),
+    )
 }
 
 impl CallOptions {

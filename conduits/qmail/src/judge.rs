@@ -44,6 +44,7 @@ pub fn judge(
             CallError::Unavailable(_)
             | CallError::Overloaded(_)
             | CallError::NoPolicy(_)
+            | CallError::Denied(_)
             | CallError::UnknownRevision(_)
             | CallError::Deadline
             | CallError::Cancelled

@@ -17,6 +17,7 @@ use millrace_runtime::printable;
 
 use crate::exit::Exit;
 use crate::output::{Format, Output};
+use crate::server_tls::ServerTlsArgs;
 use senders::Entry;
 use source::{Source, SourceError};
 
@@ -31,9 +32,11 @@ pub(crate) struct QuarantineArgs {
         default_value = "file:///var/lib/millrace/quarantine"
     )]
     store: String,
-    /// A node that serves its store (`quarantine.serve = true`), instead of --store: http://HOST:PORT
+    /// A node that serves its store (`quarantine.serve = true`), instead of --store: http://HOST:PORT, or https:// with --ca
     #[arg(long, value_name = "URL", global = true)]
     server: Option<String>,
+    #[command(flatten)]
+    tls: ServerTlsArgs,
     /// Form of the output
     #[arg(long, value_enum, global = true, default_value_t)]
     format: Format,
@@ -183,6 +186,7 @@ Examples:
   millrace quarantine allow 01932f6e-5f0e-7c3a-9d7e-2f8f0a4b6c1d --policy /etc/millrace/policy
   millrace quarantine delete 01932f6e-5f0e-7c3a-9d7e-2f8f0a4b6c1d
   millrace quarantine list --server http://127.0.0.1:7750 --format json
+  millrace quarantine list --server https://node-1.mail.example:7750 --ca ca.pem --certificate me.pem --key me-key.pem
 
 A copy is unconfirmed until somebody told what was done with the message.
 
@@ -207,7 +211,7 @@ pub(crate) fn run(args: QuarantineArgs) -> anyhow::Result<Exit> {
     // A client of a server wants to be made within the runtime.
     let done = runtime.block_on(async {
         let source = match &args.server {
-            Some(server) => Source::server(server)?,
+            Some(server) => Source::server(server, args.tls.connector()?)?,
             None => Source::Store(
                 Quarantine::open_existing(&args.store).context("name the store with --store")?,
             ),
@@ -221,6 +225,10 @@ pub(crate) fn run(args: QuarantineArgs) -> anyhow::Result<Exit> {
         }
         // Which of the servers.
         Err(error) => Err(match &args.server {
+            Some(server) if server.starts_with("https://") && args.tls.is_anonymous() => error
+                .context(format!(
+                    "--server {server}, without --certificate, which the server may want"
+                )),
             Some(server) => error.context(format!("--server {server}")),
             None => error,
         }),

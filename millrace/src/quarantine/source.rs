@@ -10,7 +10,8 @@ use millrace_quarantine::{
     Answer, Copy, Filter, KeyFileError, Page, Quarantine, QuarantineError, Record, Release,
     ReleaseError, StampKeys, Stats,
 };
-use tonic::transport::{Channel, Endpoint};
+use millrace_runtime::tls::Connector;
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 /// Where the copies are.
@@ -31,28 +32,29 @@ pub(super) enum SourceError {
     Keys(#[from] KeyFileError),
     #[error(transparent)]
     Release(#[from] ReleaseError),
-    #[error("{0} is no server: write http://HOST:PORT")]
+    #[error("{0} is no server: write http://HOST:PORT or https://HOST:PORT")]
     Address(String),
+    #[error("https:// wants to know whom to believe: name the authority's file with --ca")]
+    NoAuthority,
     #[error(
         "the server does not serve kept copies: set serve = true under [quarantine] in that node's file"
     )]
     NotServed,
-    #[error("the server: {}", .0.message())]
+    #[error("the server: {}", words(.0))]
     Server(Box<Status>),
     #[error("the server sent what is no copy: {0}")]
     Nonsense(String),
 }
 
 impl Source {
-    pub(super) fn server(address: &str) -> Result<Self, SourceError> {
+    pub(super) fn server(address: &str, connector: Connector) -> Result<Self, SourceError> {
+        if address.starts_with("https://") && !connector.is_secure() {
+            return Err(SourceError::NoAuthority);
+        }
         // Without a scheme it would be found out at the first call, and said in no helpful words.
-        let endpoint = Endpoint::from_shared(address.to_owned())
-            .ok()
-            .filter(|endpoint| endpoint.uri().scheme_str() == Some("http"))
-            .ok_or_else(|| SourceError::Address(address.to_owned()))?;
-        Ok(Self::Server(QuarantineServiceClient::new(
-            endpoint.connect_lazy(),
-        )))
+        let channel = millrace_client::channel(address, connector)
+            .map_err(|_| SourceError::Address(address.to_owned()))?;
+        Ok(Self::Server(QuarantineServiceClient::new(channel)))
     }
 
     pub(super) async fn list(
@@ -182,7 +184,11 @@ impl SourceError {
                 status.code(),
                 Code::NotFound | Code::AlreadyExists | Code::Aborted | Code::InvalidArgument
             ),
-            Self::Keys(_) | Self::Address(_) | Self::NotServed | Self::Nonsense(_) => false,
+            Self::Keys(_)
+            | Self::Address(_)
+            | Self::NoAuthority
+            | Self::NotServed
+            | Self::Nonsense(_) => false,
         }
     }
 
@@ -193,6 +199,14 @@ impl SourceError {
             Self::Server(status) => status.code() == Code::AlreadyExists,
             _ => false,
         }
+    }
+}
+
+/// What the server said; why it was not reached stands in the causes.
+fn words(status: &Status) -> String {
+    match status.code() {
+        Code::Unavailable | Code::Unknown => millrace_runtime::told(status),
+        _ => status.message().to_owned(),
     }
 }
 

@@ -2,15 +2,16 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::bail;
 use conduit_gateway::config::{Origin, Section};
 use conduit_gateway::{ClientConfig, Config, ListenAddress};
 use millrace_runtime::admin;
 use millrace_runtime::config::{self, ConfigErrors};
+use millrace_runtime::grpc::ConnectionAge;
 use millrace_runtime::lifecycle::DrainLimits;
 use millrace_runtime::telemetry::{LogConfig, OtlpConfig, TelemetryConfig};
+use millrace_runtime::tls::{PeerConfig, TlsConfig};
 use mpd_node::{NodeConfig, QuarantineConfig, StampConfig};
 use serde::Deserialize;
 
@@ -19,13 +20,16 @@ use super::UpArgs;
 /// Everything that the process is told.
 #[derive(Debug)]
 pub(super) struct Settings {
+    pub(super) file: PathBuf,
     pub(super) gateway: Config,
     pub(super) node: NodeConfig,
     pub(super) listen: SocketAddr,
-    pub(super) max_connection_age: Option<Duration>,
+    pub(super) connection_age: ConnectionAge,
     pub(super) admin: SocketAddr,
     pub(super) telemetry: TelemetryConfig,
     pub(super) drain: DrainLimits,
+    pub(super) tls: TlsConfig,
+    pub(super) peers: Vec<PeerConfig>,
 }
 
 /// The file.
@@ -38,6 +42,8 @@ struct Document {
     gateway: Section,
     quarantine: QuarantineConfig,
     stamp: StampConfig,
+    tls: TlsConfig,
+    peer: Vec<PeerConfig>,
     log: LogConfig,
     otlp: OtlpConfig,
     drain: DrainLimits,
@@ -51,7 +57,8 @@ struct NodeTable {
     name: Option<String>,
     workers: usize,
     memory_mib: Option<u64>,
-    max_connection_age_seconds: u64,
+    max_connection_age_seconds: u32,
+    max_connection_age_grace_seconds: u32,
 }
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -67,6 +74,8 @@ impl Default for Document {
             gateway: Section::default(),
             quarantine: QuarantineConfig::default(),
             stamp: StampConfig::default(),
+            tls: TlsConfig::default(),
+            peer: Vec::new(),
             log: LogConfig::default(),
             otlp: OtlpConfig::default(),
             drain: DrainLimits::default(),
@@ -81,7 +90,9 @@ impl Default for NodeTable {
             name: None,
             workers: 0,
             memory_mib: None,
-            max_connection_age_seconds: 600,
+            max_connection_age_seconds: ConnectionAge::default().max_connection_age_seconds,
+            max_connection_age_grace_seconds: ConnectionAge::default()
+                .max_connection_age_grace_seconds,
         }
     }
 }
@@ -116,12 +127,14 @@ impl Settings {
             workers,
             memory_mib,
             max_connection_age_seconds,
+            max_connection_age_grace_seconds,
         } = document.node;
         let mut log = document.log;
         if let Some(form) = args.log_format {
             log.format = form.into();
         }
         Ok(Self {
+            file: args.config.unwrap_or_default(),
             gateway,
             node: NodeConfig {
                 name: name.filter(|name| !name.is_empty()).unwrap_or(node.name),
@@ -132,14 +145,18 @@ impl Settings {
                 stamp: document.stamp,
             },
             listen: args.listen.unwrap_or(listen),
-            max_connection_age: (max_connection_age_seconds > 0)
-                .then(|| Duration::from_secs(max_connection_age_seconds)),
+            connection_age: ConnectionAge {
+                max_connection_age_seconds,
+                max_connection_age_grace_seconds,
+            },
             admin: args.admin.unwrap_or(document.admin),
             telemetry: TelemetryConfig {
                 log,
                 otlp: document.otlp,
             },
             drain: document.drain,
+            tls: document.tls,
+            peers: document.peer,
         })
     }
 }

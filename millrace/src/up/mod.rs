@@ -13,6 +13,7 @@ use millrace_runtime::admin::{Admin, Readiness};
 use millrace_runtime::lifecycle::{Drain, Hangups, Shutdown, notify};
 use millrace_runtime::metrics::Metrics;
 use millrace_runtime::telemetry::{self, LogFormat};
+use millrace_runtime::tls::Links;
 use mpd_node::Node;
 use mpd_node::service::Server;
 use tokio_util::sync::CancellationToken;
@@ -64,7 +65,8 @@ that does not compile is refused, and the last good one stays.
 
 The configuration file has [log], [otlp] and [drain] as those of the servers, 'policy' and 'admin', [node]
 with listen, name, workers and memory_mib, [quarantine] and [stamp] as those of a node, and under [gateway]
-what a gateway's file has: [[gateway.client]], [[gateway.failure]], [gateway.limits], [gateway.time]. A flag wins.
+what a gateway's file has: [[gateway.client]], [[gateway.failure]], [gateway.limits], [gateway.time]. [tls] and [[peer]] are for the
+ports that speak gRPC. A flag wins.
 
 Exit status: 0 after an orderly end; 2 it could not start, or wrong arguments.";
 
@@ -91,7 +93,8 @@ async fn serve(settings: Settings, systemd: SystemdSockets) -> anyhow::Result<()
     let drain = Drain::new();
 
     let node = Node::start(&settings.node, &metrics)?;
-    let server = Server::bind(settings.listen, node.clone()).await?;
+    let links = Links::start(&settings.file, &settings.tls, &settings.peers, &metrics)?;
+    let server = Server::bind(settings.listen, node.clone(), &links).await?;
     let listen = server.local_addr()?;
     let admin = Admin::bind(
         settings.admin,
@@ -107,6 +110,7 @@ async fn serve(settings: Settings, systemd: SystemdSockets) -> anyhow::Result<()
         drain: drain.clone(),
         systemd,
         network: Network::System,
+        links,
     };
     let gateway = Gateway::start(
         settings.gateway,
@@ -115,7 +119,7 @@ async fn serve(settings: Settings, systemd: SystemdSockets) -> anyhow::Result<()
     )?;
     let stop_admin = CancellationToken::new();
     let admin = tokio::spawn(admin.serve(stop_admin.clone()));
-    let serving = tokio::spawn(server.serve(drain.clone(), settings.max_connection_age));
+    let serving = tokio::spawn(server.serve(drain.clone(), settings.connection_age));
 
     readiness.condition("running").met();
     notify::ready();

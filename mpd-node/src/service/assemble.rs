@@ -22,10 +22,11 @@ pub(super) struct Assembled {
 /// of content, then the rest. Content of one frame is not copied.
 ///
 /// # Errors
-/// The frames break the contract, the content is over the size limit, memory
+/// The frames break the contract, the transaction is not permitted, the content is over the size limit, memory
 /// is used up, or the caller went away.
 pub(super) async fn assemble(
     node: &Node,
+    permit: impl FnOnce(&Transaction) -> Result<(), CallError>,
     frames: impl Stream<Item = Result<pb::ProcessRequest, Status>>,
 ) -> Result<Assembled, CallError> {
     let mut frames = pin!(frames);
@@ -37,6 +38,7 @@ pub(super) async fn assemble(
         .transaction
         .ok_or_else(|| malformed("the first frame has no transaction"))?;
     let transaction = Transaction::try_from(transaction).map_err(malformed)?;
+    permit(&transaction)?;
     let limit = node.size_limit(&transaction)?;
 
     let mut memory = node.reserve(first.content.len())?;

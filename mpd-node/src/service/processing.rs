@@ -6,9 +6,11 @@ use std::sync::Arc;
 use futures_util::{Stream, StreamExt, stream};
 use millrace_proto::pb::processing_service_server::ProcessingService;
 use millrace_proto::{
-    CallError, ClientName, Direction, InvalidMessage, ScreenRequest, Settlement, pb,
+    CallError, ClientName, Direction, InvalidMessage, ScreenRequest, Settlement, Transaction, pb,
 };
+use millrace_runtime::grpc::{Arrived, Leaving};
 use millrace_runtime::lifecycle::Drain;
+use millrace_runtime::tls::{Peers, TlsPeer};
 use millrace_runtime::{trace_context, trace_span};
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument;
@@ -21,11 +23,25 @@ use crate::node::Node;
 pub(super) struct Processing {
     node: Node,
     drain: Drain,
+    peers: Arc<Peers>,
 }
 
 impl Processing {
-    pub(super) fn new(node: Node, drain: Drain) -> Self {
-        Self { node, drain }
+    pub(super) fn new(node: Node, drain: Drain, peers: Arc<Peers>) -> Self {
+        Self { node, drain, peers }
+    }
+
+    /// Whether whoever is there may speak for the client.
+    fn permit(&self, peer: Option<&TlsPeer>, client: &ClientName) -> Result<(), CallError> {
+        let names = peer.and_then(|peer| peer.names.as_ref());
+        self.peers
+            .may_process(names, client.as_str())
+            .map_err(|denied| {
+                let address = peer.and_then(|peer| peer.address);
+                let address = address.map(tracing::field::display);
+                tracing::warn!(peer = address, %client, %denied, "refused");
+                CallError::Denied(denied.to_string())
+            })
     }
 }
 
@@ -38,15 +54,16 @@ impl ProcessingService for Processing {
         &self,
         request: Request<pb::WatchPlanRequest>,
     ) -> Result<Response<Self::WatchPlanStream>, Status> {
+        let peer = peer_of(&request);
+        let until_leaving = Leaving::of::<TlsPeer, _>(&request);
         let request = request.into_inner();
         let direction = Direction::try_from(request.direction()).map_err(malformed)?;
         let client: ClientName = request
             .client
             .parse()
             .map_err(|problem| malformed(InvalidMessage::Client(problem)))?;
+        self.permit(peer.as_ref(), &client)?;
         let watch = self.node.watch_plan(&client, direction);
-        // An open stream would hold the connection, and so the end, up.
-        let closing = self.drain.closing().clone();
         let plans = stream::unfold((watch, true), |(mut watch, first)| async move {
             if !first && !watch.changed().await {
                 return None;
@@ -55,7 +72,8 @@ impl ProcessingService for Processing {
             let response = pb::WatchPlanResponse { plan: Some(plan) };
             Some((Ok(response), (watch, false)))
         });
-        let plans = plans.take_until(closing.cancelled_owned());
+        // An open stream would hold the connection, and so the end, up.
+        let plans = plans.take_until(until_leaving.reached());
         Ok(Response::new(Box::pin(plans)))
     }
 
@@ -65,7 +83,9 @@ impl ProcessingService for Processing {
     ) -> Result<Response<pb::ScreenResponse>, Status> {
         let span = trace_span!("node.screen");
         trace_context::adopt(&span, request.metadata());
+        let peer = peer_of(&request);
         let request = ScreenRequest::try_from(request.into_inner()).map_err(malformed)?;
+        self.permit(peer.as_ref(), &request.transaction.client)?;
         let verdict = span.in_scope(|| self.node.screen(&request))?;
         Ok(Response::new(pb::ScreenResponse {
             verdict: Some(verdict.into()),
@@ -79,13 +99,15 @@ impl ProcessingService for Processing {
         let span = trace_span!("node.process");
         trace_context::adopt(&span, request.metadata());
         let _activity = self.drain.activity();
+        let peer = peer_of(&request);
         let frames = request.into_inner();
+        let permit = |transaction: &Transaction| self.permit(peer.as_ref(), &transaction.client);
         let work = async {
             let Assembled {
                 transaction,
                 content,
                 memory,
-            } = assemble(&self.node, frames).await?;
+            } = assemble(&self.node, permit, frames).await?;
             let verdict = self.node.process(Arc::new(transaction), content).await;
             drop(memory);
             verdict
@@ -100,10 +122,18 @@ impl ProcessingService for Processing {
         &self,
         request: Request<pb::SettleRequest>,
     ) -> Result<Response<pb::SettleResponse>, Status> {
+        let peer = peer_of(&request);
         let settlement = Settlement::try_from(request.into_inner()).map_err(malformed)?;
+        self.permit(peer.as_ref(), &settlement.client)?;
         self.node.settle(&settlement);
         Ok(Response::new(pb::SettleResponse {}))
     }
+}
+
+/// Who is there.
+fn peer_of<T>(request: &Request<T>) -> Option<TlsPeer> {
+    let arrived = request.extensions().get::<Arrived<TlsPeer>>();
+    arrived.map(|arrived| arrived.peer.clone())
 }
 
 // By value, as `map_err` hands it over.

@@ -1,11 +1,14 @@
 //! The kept copies over gRPC: what people and their programs look at and release.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt as _, stream};
 use millrace_proto::pb;
 use millrace_proto::pb::quarantine_service_server::QuarantineService;
 use millrace_quarantine::{Filter, Quarantine, QuarantineError, Release, ReleaseError};
+use millrace_runtime::grpc::Arrived;
+use millrace_runtime::tls::{Peers, TlsPeer};
 use tonic::{Request, Response, Status};
 
 use crate::node::Node;
@@ -14,6 +17,7 @@ use crate::node::Node;
 #[derive(Debug, Clone)]
 pub(super) struct Copies {
     node: Node,
+    peers: Arc<Peers>,
 }
 
 /// Bytes of content in one frame.
@@ -22,12 +26,22 @@ const DEFAULT_PAGE: usize = 50;
 const LONGEST_PAGE: usize = 1000;
 
 impl Copies {
-    pub(super) fn new(node: Node) -> Self {
-        Self { node }
+    pub(super) fn new(node: Node, peers: Arc<Peers>) -> Self {
+        Self { node, peers }
     }
 
+    /// The store, for whoever may use it.
     #[allow(clippy::result_large_err)]
-    fn store(&self) -> Result<&Quarantine, Status> {
+    fn store<T>(&self, request: &Request<T>) -> Result<&Quarantine, Status> {
+        let peer = request.extensions().get::<Arrived<TlsPeer>>();
+        let peer = peer.map(|arrived| &arrived.peer);
+        let names = peer.and_then(|peer| peer.names.as_ref());
+        self.peers.may_use_copies(names).map_err(|denied| {
+            let address = peer.and_then(|peer| peer.address);
+            let address = address.map(tracing::field::display);
+            tracing::warn!(peer = address, %denied, "refused");
+            Status::permission_denied(denied.to_string())
+        })?;
         self.node
             .kept()
             .ok_or_else(|| Status::unimplemented("this node has no store for kept copies"))
@@ -43,14 +57,14 @@ impl QuarantineService for Copies {
         &self,
         request: Request<pb::ListCopiesRequest>,
     ) -> Result<Response<pb::ListCopiesResponse>, Status> {
+        let store = self.store(&request)?;
         let request = request.into_inner();
         let limit = match request.limit as usize {
             0 => DEFAULT_PAGE,
             limit => limit.min(LONGEST_PAGE),
         };
         let after = (!request.after.is_empty()).then_some(request.after.as_str());
-        let page = self
-            .store()?
+        let page = store
             .list(&Filter::from(&request), after, limit)
             .await
             .map_err(|error| status(&error))?;
@@ -64,8 +78,8 @@ impl QuarantineService for Copies {
         &self,
         request: Request<pb::GetCopyRequest>,
     ) -> Result<Response<Self::GetCopyStream>, Status> {
+        let store = self.store(&request)?;
         let id = request.into_inner().id;
-        let store = self.store()?;
         let record = store.record(&id).await.map_err(|error| status(&error))?;
         let copy = store.copy(&id).await.map_err(|error| status(&error))?;
         let head = pb::CopyHead {
@@ -88,6 +102,7 @@ impl QuarantineService for Copies {
         &self,
         request: Request<pb::ReleaseCopyRequest>,
     ) -> Result<Response<pb::ReleaseCopyResponse>, Status> {
+        let store = self.store(&request)?;
         let who = who(&request, &request.get_ref().who);
         let request = request.into_inner();
         let keys = self.node.stamp_keys().ok_or_else(|| {
@@ -103,8 +118,7 @@ impl QuarantineService for Copies {
             hello: self.node.name().to_string(),
             ..Release::default()
         };
-        let answers = self
-            .store()?
+        let answers = store
             .release(&request.id, &release, &keys)
             .await
             .map_err(|error| refusal(&error))?;
@@ -118,7 +132,7 @@ impl QuarantineService for Copies {
         request: Request<pb::DeleteCopyRequest>,
     ) -> Result<Response<pb::DeleteCopyResponse>, Status> {
         let who = who(&request, &request.get_ref().who);
-        self.store()?
+        self.store(&request)?
             .delete(&request.get_ref().id, &who)
             .await
             .map_err(|error| status(&error))?;
@@ -127,10 +141,10 @@ impl QuarantineService for Copies {
 
     async fn count_copies(
         &self,
-        _request: Request<pb::CountCopiesRequest>,
+        request: Request<pb::CountCopiesRequest>,
     ) -> Result<Response<pb::CountCopiesResponse>, Status> {
         let stats = self
-            .store()?
+            .store(&request)?
             .stats()
             .await
             .map_err(|error| status(&error))?;
@@ -138,11 +152,15 @@ impl QuarantineService for Copies {
     }
 }
 
-/// Who asks, by what he says and by where he is.
+/// Who asks, by what he says, by his certificate and by where he is.
 fn who<T>(request: &Request<T>, told: &str) -> String {
-    match request.remote_addr() {
-        Some(address) => format!("{told} ({address})"),
-        None => told.to_owned(),
+    let peer = request.extensions().get::<Arrived<TlsPeer>>();
+    let peer = peer.map(|arrived| &arrived.peer);
+    let names = peer.and_then(|peer| peer.names.as_ref());
+    match (peer.and_then(|peer| peer.address), names) {
+        (Some(address), Some(names)) => format!("{told} ({names}, {address})"),
+        (Some(address), None) => format!("{told} ({address})"),
+        (None, _) => told.to_owned(),
     }
 }
 

@@ -2,16 +2,18 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::Arc;
 
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt as _};
 use millrace_proto::pb;
 use millrace_proto::pb::processing_service_server::ProcessingServiceServer;
 use millrace_proto::pb::quarantine_service_server::QuarantineServiceServer;
-use millrace_runtime::lifecycle::{Drain, Phase};
+use millrace_runtime::grpc::{self, ConnectionAge};
+use millrace_runtime::lifecycle::Drain;
+use millrace_runtime::tls::{Links, Peers, TlsPeer, incoming};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tonic::transport::server::{Connected, TcpIncoming};
+use tonic::service::Routes;
 
 use super::processing::Processing;
 use super::quarantine::Copies;
@@ -22,6 +24,7 @@ use crate::node::Node;
 pub struct Server {
     listener: TcpListener,
     node: Node,
+    links: Links,
 }
 
 /// Why the port is not served.
@@ -35,31 +38,25 @@ pub enum ServeError {
         /// Why not.
         source: io::Error,
     },
-    /// The server broke.
-    #[error("the gRPC server failed: {0}")]
-    Transport(#[from] tonic::transport::Error),
     /// Reflection could not be built from our own descriptors.
     #[error("gRPC reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
-/// A large message is not to wait for window updates of 64 KiB each.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 8 << 20;
-/// Half-open connections are found by these.
-const PING_INTERVAL: Duration = Duration::from_secs(30);
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
-
 impl Server {
-    /// Binds the port; port 0 takes a free one.
+    /// Binds the port; port 0 takes a free one. `links` say whether it speaks TLS, and who may do what.
     ///
     /// # Errors
     /// The address cannot be bound.
-    pub async fn bind(address: SocketAddr, node: Node) -> Result<Self, ServeError> {
+    pub async fn bind(address: SocketAddr, node: Node, links: &Links) -> Result<Self, ServeError> {
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| ServeError::Bind { address, source })?;
-        Ok(Self { listener, node })
+        Ok(Self {
+            listener,
+            node,
+            links: links.clone(),
+        })
     }
 
     /// The address that is bound.
@@ -73,75 +70,59 @@ impl Server {
     /// Serves until the drain closes and the calls in flight are answered.
     ///
     /// Health goes as soon as the drain begins, so that whoever balances over
-    /// nodes sends no more. Connections older than `max_age` are asked to go,
-    /// so that a plain load balancer spreads load again after nodes were added.
+    /// nodes sends no more.
     ///
     /// # Errors
-    /// The server broke.
-    pub async fn serve(self, drain: Drain, max_age: Option<Duration>) -> Result<(), ServeError> {
-        let connections = TcpIncoming::from(self.listener).with_nodelay(Some(true));
-        Self::serve_over(connections, self.node, drain, max_age).await
+    /// Reflection cannot be had.
+    pub async fn serve(self, drain: Drain, age: ConnectionAge) -> Result<(), ServeError> {
+        let acceptor = self.links.acceptor();
+        let connections = incoming(self.listener, acceptor, drain.closing().clone())
+            .map(|stream| (TlsPeer::of(&stream), stream));
+        serve(connections, self.node, self.links.peers(), drain, age).await
     }
 
     /// As [`Server::serve`], over connections that come from elsewhere than a port of the system.
     ///
     /// # Errors
-    /// The server broke.
+    /// Reflection cannot be had.
     pub async fn serve_over<C>(
         connections: impl Stream<Item = io::Result<C>>,
         node: Node,
         drain: Drain,
-        max_age: Option<Duration>,
+        age: ConnectionAge,
     ) -> Result<(), ServeError>
     where
-        C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+        C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (health, health_service) = tonic_health::server::health_reporter();
-        health
-            .set_serving::<ProcessingServiceServer<Processing>>()
-            .await;
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1()?;
-
-        let draining = drain.clone();
-        tokio::spawn(async move {
-            draining.reached(Phase::Unready).await;
-            health
-                .set_not_serving::<ProcessingServiceServer<Processing>>()
-                .await;
-            health
-                .set_service_status("", tonic_health::ServingStatus::NotServing)
-                .await;
+        let connections = connections.filter_map(|connection| {
+            std::future::ready(connection.ok().map(|stream| (TlsPeer::default(), stream)))
         });
-
-        let mut server = tonic::transport::Server::builder()
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .http2_keepalive_interval(Some(PING_INTERVAL))
-            .http2_keepalive_timeout(Some(PING_TIMEOUT));
-        if let Some(age) = max_age {
-            server = server.max_connection_age(age);
-        }
-        let closing = drain.closing().clone();
-        let copies = node
-            .serves_copies()
-            .then(|| QuarantineServiceServer::new(Copies::new(node.clone())));
-        let serving = server
-            .add_service(health_service)
-            .add_service(reflection)
-            .add_optional_service(copies)
-            .add_service(ProcessingServiceServer::new(Processing::new(
-                node,
-                drain.clone(),
-            )))
-            .serve_with_incoming_shutdown(connections, closing.cancelled_owned());
-        tokio::select! {
-            result = serving => result?,
-            // Watchers of our health keep connections open for ever.
-            () = drain.cut().cancelled() => {}
-        }
-        Ok(())
+        serve(connections, node, &Arc::default(), drain, age).await
     }
+}
+
+async fn serve<C>(
+    connections: impl Stream<Item = (TlsPeer, C)>,
+    node: Node,
+    peers: &Arc<Peers>,
+    drain: Drain,
+    age: ConnectionAge,
+) -> Result<(), ServeError>
+where
+    C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let health = grpc::health::<ProcessingServiceServer<Processing>, TlsPeer>(&drain).await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    let mut routes = Routes::new(health).add_service(reflection);
+    if node.serves_copies() {
+        let copies = Copies::new(node.clone(), peers.clone());
+        routes = routes.add_service(QuarantineServiceServer::new(copies));
+    }
+    let processing = Processing::new(node, drain.clone(), peers.clone());
+    let routes = routes.add_service(ProcessingServiceServer::new(processing));
+    grpc::serve(routes, connections, age, &drain).await;
+    Ok(())
 }

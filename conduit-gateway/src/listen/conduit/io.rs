@@ -2,51 +2,94 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use millrace_runtime::tls::{Acceptor, Denied, Secured};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::mpsc;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::super::{Slot, Stream};
 use crate::failure::Failure;
+use crate::gateway::Shared;
 
 /// A connection, and what it occupies until it is dropped.
 pub(in crate::listen) struct Connected {
-    stream: Stream,
-    doom: Doom,
+    stream: Secured<Stream>,
     _slot: Slot,
     _tracked: TaskTrackerToken,
 }
 
-/// Why nothing on a connection is judged; `None` for all but those above the limit.
+/// What a connection that was taken occupies, and what becomes of it.
+pub(in crate::listen) struct Waiting {
+    pub(in crate::listen) doom: Option<Failure>,
+    pub(in crate::listen) slot: Slot,
+    pub(in crate::listen) tracked: TaskTrackerToken,
+}
+
+/// Whose calls come over a connection: an extension of each.
 #[derive(Debug, Clone)]
-pub(in crate::listen) struct Doom(pub(super) Option<Failure>);
+pub(in crate::listen) struct Caller {
+    /// Why nothing is judged; `None` for all but connections above the limit.
+    pub(super) doom: Option<Failure>,
+    /// Why nothing is answered: the certificate's holder may not speak for this client.
+    pub(super) denied: Option<Denied>,
+}
+
+/// Gives a connection to the server. In TLS it shakes hands first, in a task of its own: a slow one is to hold nobody
+/// up.
+pub(in crate::listen) async fn hand_over(
+    stream: Stream,
+    acceptor: Option<&Acceptor>,
+    waiting: Waiting,
+    server: &mpsc::Sender<(Caller, Connected)>,
+    shared: &Arc<Shared>,
+) {
+    let (Some(acceptor), Some(_)) = (acceptor.cloned(), stream.peer_ip()) else {
+        let connected = Connected::new(Secured::Plain(stream), waiting, shared);
+        // The receiver is gone only when the process ends.
+        let _ = server.send(connected).await;
+        return;
+    };
+    let (server, shared) = (server.clone(), shared.clone());
+    tokio::spawn(async move {
+        let peer = stream.peer();
+        if let Ok(stream) = acceptor.accept(stream, peer).await {
+            let _ = server.send(Connected::new(stream, waiting, &shared)).await;
+        }
+    });
+}
 
 impl Connected {
-    pub(in crate::listen) fn new(
-        stream: Stream,
-        doom: Option<Failure>,
-        slot: Slot,
-        tracked: TaskTrackerToken,
-    ) -> Self {
-        if let Stream::Tcp(tcp, _) = &stream {
+    /// The connection, and whose calls come over it.
+    fn new(stream: Secured<Stream>, waiting: Waiting, shared: &Shared) -> (Caller, Self) {
+        if let Stream::Tcp(tcp, _) = stream.socket() {
             // A verdict is small and somebody waits for it.
             let _ = tcp.set_nodelay(true);
         }
-        Self {
+        let Waiting {
+            doom,
+            slot,
+            tracked,
+        } = waiting;
+        let client = &slot.client.config.name;
+        let peers = shared.links.peers();
+        let permitted = peers.may_process(stream.names().as_ref(), client.as_str());
+        if let Err(denied) = &permitted {
+            let peer = stream.socket().peer();
+            tracing::warn!(%peer, %client, %denied, "its calls are refused");
+        }
+        let caller = Caller {
+            doom,
+            denied: permitted.err(),
+        };
+        let connected = Self {
             stream,
-            doom: Doom(doom),
             _slot: slot,
             _tracked: tracked,
-        }
-    }
-}
-
-impl tonic::transport::server::Connected for Connected {
-    type ConnectInfo = Doom;
-
-    fn connect_info(&self) -> Doom {
-        self.doom.clone()
+        };
+        (caller, connected)
     }
 }
 
@@ -56,11 +99,7 @@ impl AsyncRead for Connected {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.stream {
-            Stream::Tcp(stream, _) => Pin::new(stream).poll_read(context, buffer),
-            Stream::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
-            Stream::Simulated(stream, _) => Pin::new(stream).poll_read(context, buffer),
-        }
+        Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
@@ -70,11 +109,7 @@ impl AsyncWrite for Connected {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.stream {
-            Stream::Tcp(stream, _) => Pin::new(stream).poll_write(context, bytes),
-            Stream::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
-            Stream::Simulated(stream, _) => Pin::new(stream).poll_write(context, bytes),
-        }
+        Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -82,30 +117,18 @@ impl AsyncWrite for Connected {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.stream {
-            Stream::Tcp(stream, _) => Pin::new(stream).poll_write_vectored(context, pieces),
-            Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(context, pieces),
-            Stream::Simulated(stream, _) => Pin::new(stream).poll_write_vectored(context, pieces),
-        }
+        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
     }
 
     fn is_write_vectored(&self) -> bool {
-        true
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
-            Stream::Tcp(stream, _) => Pin::new(stream).poll_flush(context),
-            Stream::Unix(stream) => Pin::new(stream).poll_flush(context),
-            Stream::Simulated(stream, _) => Pin::new(stream).poll_flush(context),
-        }
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
-            Stream::Tcp(stream, _) => Pin::new(stream).poll_shutdown(context),
-            Stream::Unix(stream) => Pin::new(stream).poll_shutdown(context),
-            Stream::Simulated(stream, _) => Pin::new(stream).poll_shutdown(context),
-        }
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

@@ -9,12 +9,13 @@ use millrace_proto::pb::processing_service_server::ProcessingService;
 use millrace_proto::{
     CallError, InvalidMessage, ScreenRequest, Settlement, Stage, Transaction, pb,
 };
+use millrace_runtime::grpc::{Arrived, Leaving};
 use millrace_runtime::{trace_context, trace_span};
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument as _;
 
-use super::io::Doom;
+use super::io::Caller;
 use super::judge::Question;
 use crate::config::DirectionFrom;
 use crate::failure::Failure;
@@ -66,9 +67,10 @@ impl ProcessingService for Conduits {
 
     async fn watch_plan(
         &self,
-        _request: Request<pb::WatchPlanRequest>,
+        request: Request<pb::WatchPlanRequest>,
     ) -> Result<Response<Self::WatchPlanStream>, Status> {
-        let closing = self.shared.drain.closing().clone();
+        doom(&request)?;
+        let leaving = Leaving::of::<Caller, _>(&request);
         let plans = stream::unfold((self.client.clone(), None), |(client, known)| async move {
             let current = client.plans.after(known.as_ref()).await;
             let plan = pb::Plan::from(current.plan.clone());
@@ -76,9 +78,7 @@ impl ProcessingService for Conduits {
             Some((Ok(response), (client, Some(current))))
         });
         // An open stream would hold the connection, and so the end, up.
-        Ok(Response::new(Box::pin(
-            plans.take_until(closing.cancelled_owned()),
-        )))
+        Ok(Response::new(Box::pin(plans.take_until(leaving.reached()))))
     }
 
     async fn screen(
@@ -87,7 +87,7 @@ impl ProcessingService for Conduits {
     ) -> Result<Response<pb::ScreenResponse>, Status> {
         let span = trace_span!("conduit.screen");
         trace_context::adopt(&span, request.metadata());
-        let (doom, asked) = (doom(&request), timeout(request.metadata()));
+        let (doom, asked) = (doom(&request)?, timeout(request.metadata()));
         let request = ScreenRequest::try_from(request.into_inner()).map_err(malformed)?;
         let question = self.question(request.transaction, request.stage, asked);
         let verdict = question.screen(doom).instrument(span).await;
@@ -103,7 +103,7 @@ impl ProcessingService for Conduits {
         let span = trace_span!("conduit.process");
         trace_context::adopt(&span, request.metadata());
         let _activity = self.shared.drain.activity();
-        let (doom, asked) = (doom(&request), timeout(request.metadata()));
+        let (doom, asked) = (doom(&request)?, timeout(request.metadata()));
         let mut frames = request.into_inner();
         let first = frames
             .next()
@@ -127,6 +127,7 @@ impl ProcessingService for Conduits {
         &self,
         request: Request<pb::SettleRequest>,
     ) -> Result<Response<pb::SettleResponse>, Status> {
+        doom(&request)?;
         let mut settlement = Settlement::try_from(request.into_inner()).map_err(malformed)?;
         settlement.client = self.client.config.name.clone();
         self.shared
@@ -136,11 +137,15 @@ impl ProcessingService for Conduits {
     }
 }
 
-fn doom<T>(request: &Request<T>) -> Option<Failure> {
-    request
-        .extensions()
-        .get::<Doom>()
-        .and_then(|Doom(failure)| failure.clone())
+/// Why nothing of the caller's is judged; an error for one who may not speak for this client.
+fn doom<T>(request: &Request<T>) -> Result<Option<Failure>, CallError> {
+    let Some(arrived) = request.extensions().get::<Arrived<Caller>>() else {
+        return Ok(None);
+    };
+    match &arrived.peer.denied {
+        Some(denied) => Err(CallError::Denied(denied.to_string())),
+        None => Ok(arrived.peer.doom.clone()),
+    }
 }
 
 fn malformed(problem: impl std::fmt::Display) -> Status {

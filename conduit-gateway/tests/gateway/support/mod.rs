@@ -12,6 +12,7 @@ use conduit_gateway::{
 use millrace_runtime::admin::{Admin, Readiness};
 use millrace_runtime::lifecycle::{Drain, DrainLimits, Shutdown};
 use millrace_runtime::metrics::Metrics;
+use millrace_runtime::tls::Links;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -65,6 +66,7 @@ impl TestGateway {
             drain: drain.clone(),
             systemd: SystemdSockets::default(),
             network: Network::System,
+            links: Links::plain(),
         };
         let running = Gateway::start(config, upstream, surroundings).unwrap();
         let admin = Admin::bind(

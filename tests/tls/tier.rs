@@ -1,0 +1,53 @@
+//! A node and a gateway that speak TLS with each other.
+
+use std::fmt::Write as _;
+
+use millrace_tests::certs::Certs;
+use millrace_tests::policy::PolicyFolder;
+use millrace_tests::servers::{Gateway, Node, Upstream};
+use serde_json::Value;
+
+pub(crate) const NODE: &str = "node-1.example";
+pub(crate) const GATEWAY: &str = "gateway-1.example";
+
+/// A node at 127.0.0.1, which has `NODE`'s certificate, and then what is given.
+pub(crate) fn node(certs: &Certs, rest: &str) -> Node {
+    Node::start_with(policy().path(), &format!("{rest}\n{}", certs.table(NODE)))
+}
+
+/// A gateway of that node, which has `GATEWAY`'s certificate; not waited for.
+pub(crate) fn gateway(certs: &Certs, node: &Node) -> Gateway {
+    gateway_with(&certs.table(GATEWAY), node)
+}
+
+/// A gateway of that node with this `[tls]`; not waited for.
+pub(crate) fn gateway_with(tls: &str, node: &Node) -> Gateway {
+    let mut text = format!("nodes = ['https://127.0.0.1:{}']\n", node.port());
+    let _ = write!(text, "[drain]\ngrace_seconds = 0\n{tls}");
+    Gateway::launch(&Upstream::Configured, &["--log-format", "json"], &text)
+}
+
+/// A row of the node's file.
+pub(crate) fn peer(name: &str, clients: &[&str], may: &[&str]) -> String {
+    format!("[[peer]]\nname = '{name}'\nclients = {clients:?}\nmay = {may:?}\n")
+}
+
+/// What `millrace load` reports of so many messages.
+pub(crate) fn load(gateway: &Gateway, words: &[&str]) -> Value {
+    let output = std::process::Command::new(millrace_tests::servers::binary("millrace"))
+        .args(["load", "--format", "json", "--milter"])
+        .arg(format!("127.0.0.1:{}", gateway.port()))
+        .args(words)
+        .output()
+        .expect("millrace starts");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+fn policy() -> &'static PolicyFolder {
+    static POLICY: std::sync::OnceLock<PolicyFolder> = std::sync::OnceLock::new();
+    POLICY.get_or_init(|| {
+        PolicyFolder::of(
+            "[[action]]\nname = \"all\"\nwhen = \"1\"\nadd_header = \"X-Judged: yes\"\n",
+        )
+    })
+}
