@@ -17,6 +17,7 @@ use millrace_runtime::grpc::ConnectionAge;
 
 use crate::address::ListenAddress;
 use crate::failure::FailureTable;
+use crate::queue::QueueBounds;
 
 pub use document::{Document, Section};
 pub use resolve::Origin;
@@ -60,6 +61,8 @@ pub struct ClientConfig {
     pub connections: usize,
     /// Bytes of message content in memory at once.
     pub memory: u64,
+    /// Its share of what is judged while messages have to wait, against others of 1.
+    pub weight: u32,
     /// Largest message, in bytes; the policy's own limit counts as well.
     pub message_size: Option<u64>,
     /// From the end of a message to its verdict; never above what the mail server waits.
@@ -111,6 +114,10 @@ pub struct Limits {
     pub spool: u64,
     /// Where they are.
     pub spool_folder: PathBuf,
+    /// Messages judged at once; `None` for as many as those who judge admit.
+    pub in_flight: Option<usize>,
+    /// What bounds the wait for that.
+    pub queue: QueueBounds,
 }
 
 /// How long things may take.
@@ -178,6 +185,7 @@ impl ClientConfig {
             tls: None,
             connections: Limits::default().connections,
             memory: Limits::default().memory,
+            weight: 1,
             message_size: None,
             deadline: DEFAULT_DEADLINE,
         }
@@ -195,6 +203,8 @@ impl Default for Limits {
             spool_above: 8 << 20,
             spool: 4 << 30,
             spool_folder: std::env::temp_dir(),
+            in_flight: None,
+            queue: QueueBounds::default(),
         }
     }
 }

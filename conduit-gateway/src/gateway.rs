@@ -18,6 +18,7 @@ use crate::descriptors::allow_descriptors;
 use crate::failure::FailureTable;
 use crate::listen::{self, BindError, Listener, Network, SystemdSockets};
 use crate::metrics::{ClientMetrics, GatewayMetrics};
+use crate::queue::Queue;
 use crate::spool::SpoolPlace;
 use crate::upstream::{Plans, Upstream};
 
@@ -74,6 +75,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) upstream: Upstream,
+    pub(crate) queue: Arc<Queue>,
     pub(crate) failures: FailureTable,
     pub(crate) times: Times,
     pub(crate) links: Links,
@@ -89,6 +91,8 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) config: ClientConfig,
+    /// Its place in the queue.
+    pub(crate) lane: usize,
     pub(crate) plans: Plans,
     pub(crate) memory: Arc<Budget>,
     pub(crate) metrics: ClientMetrics,
@@ -149,8 +153,12 @@ impl Gateway {
             above: limits.spool_above,
             budget: Budget::new(limits.spool),
         };
+        let weights = bound.iter().map(|(client, _)| client.weight);
+        let admitted = limits.in_flight.unwrap_or_else(|| upstream.admits());
+        let queue = Queue::new(weights, admitted, limits.queue);
         let shared = Arc::new(Shared {
             upstream,
+            queue,
             failures,
             times,
             links,
@@ -162,8 +170,8 @@ impl Gateway {
         });
         let tasks = TaskTracker::new();
         let (mut addresses, mut clients) = (Vec::new(), Vec::new());
-        for (config, listeners) in bound {
-            let client = Arc::new(Client::new(config, &shared, &memory, &metrics));
+        for (lane, (config, listeners)) in bound.into_iter().enumerate() {
+            let client = Arc::new(Client::new(config, lane, &shared, &memory, &metrics));
             for listener in listeners {
                 let address = listener.address().clone();
                 tracing::info!(client = %client.config.name, listener = %address, "listening");
@@ -175,7 +183,14 @@ impl Gateway {
         tasks.close();
         let connections = shared.connections.clone();
         let reached = readiness.condition("nodes");
-        let upkeep = tokio::spawn(upkeep(clients, shared, memory, metrics, reached));
+        let upkeep = tokio::spawn(upkeep(
+            clients,
+            shared,
+            limits.in_flight,
+            memory,
+            metrics,
+            reached,
+        ));
         Ok(Running {
             addresses,
             listeners: tasks,
@@ -212,6 +227,7 @@ impl Running {
 impl Client {
     fn new(
         config: ClientConfig,
+        lane: usize,
         shared: &Shared,
         memory: &Arc<Budget>,
         metrics: &GatewayMetrics,
@@ -224,6 +240,7 @@ impl Client {
             memory: memory.share(config.memory),
             metrics: metrics.client(&config.name),
             slots: Arc::new(Semaphore::new(config.connections)),
+            lane,
             config,
         }
     }
@@ -234,6 +251,7 @@ impl Client {
 async fn upkeep(
     clients: Vec<Arc<Client>>,
     shared: Arc<Shared>,
+    in_flight: Option<usize>,
     memory: Arc<Budget>,
     metrics: GatewayMetrics,
     reached: Condition,
@@ -243,6 +261,14 @@ async fn upkeep(
     loop {
         ticks.tick().await;
         metrics.reserved(memory.used(), shared.spool.budget.used());
+        if in_flight.is_none() {
+            shared.queue.admit(shared.upstream.admits());
+        }
+        for client in &clients {
+            let depth = shared.queue.depth(client.lane);
+            let depth = i64::try_from(depth).unwrap_or(i64::MAX);
+            client.metrics.queued.set(depth);
+        }
         let alone = clients.iter().find(|client| !client.plans.followed());
         if ready == Some(alone.is_none()) {
             continue;

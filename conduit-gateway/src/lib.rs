@@ -2,7 +2,7 @@
 //! (in this process or elsewhere), and carries the verdict out.
 //!
 //! A message's way: [`ListenAddress`] → `listen` (sockets, connections, stages, messages) → `transaction` and
-//! `spool` → [`Upstream`] → verdict, or `failure` where there is none → back over the connection → `record` (log,
+//! `spool` → `queue` → [`Upstream`] → verdict, or `failure` where there is none → back over the connection → `record` (log,
 //! settlement). [`Gateway::start`] opens the listeners; [`app`] is the program around it.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -14,8 +14,10 @@ pub mod config;
 mod descriptors;
 mod failure;
 mod gateway;
+mod judge;
 mod listen;
 mod metrics;
+mod queue;
 mod record;
 mod spool;
 mod transaction;
@@ -26,4 +28,5 @@ pub use config::{ClientConfig, Config, DirectionFrom, Limits, Mta, Protocol, Tim
 pub use failure::{FailureAction, FailureKind, FailureRow, FailureTable};
 pub use gateway::{Gateway, Running, StartError, Surroundings};
 pub use listen::{BindError, Duplex, Incoming, Network, SystemdSockets};
+pub use queue::QueueBounds;
 pub use upstream::{Upstream, discovery};

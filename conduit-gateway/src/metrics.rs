@@ -4,7 +4,7 @@
 use std::fmt;
 
 use millrace_proto::{ClientName, Disposition, Stage};
-use millrace_runtime::metrics::{Latency, Metrics, SIZE_BUCKETS};
+use millrace_runtime::metrics::{Latency, LatencyFamily, Metrics, SIZE_BUCKETS};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
@@ -25,6 +25,9 @@ pub(crate) struct GatewayMetrics {
     aborted: Family<ClientLabel, Counter>,
     stages: Family<StageLabels, Histogram, Latency>,
     message_bytes: Family<ClientLabel, Histogram, Sizes>,
+    queued: Family<ClientLabel, Gauge>,
+    waited: LatencyFamily<ClientLabel>,
+    shed: Family<ClientLabel, Counter>,
     spooled: Counter,
     settlements_lost: Counter,
     retries: Counter,
@@ -39,6 +42,12 @@ pub(crate) struct ClientMetrics {
     pub(crate) accepted: Counter,
     pub(crate) aborted: Counter,
     pub(crate) message_bytes: Histogram,
+    /// Messages that wait for their turn.
+    pub(crate) queued: Gauge,
+    /// How long those waited that had to.
+    pub(crate) waited: Histogram,
+    /// Those whose turn did not come.
+    pub(crate) shed: Counter,
     stages: [Histogram; Stage::ALL.len()],
     message_verdicts: [Counter; DISPOSITIONS.len()],
     client: Name,
@@ -172,6 +181,18 @@ impl GatewayMetrics {
                 "Size of messages",
                 Family::new_with_constructor(Sizes),
             ),
+            queued: metrics.gauges(
+                "millrace_gateway_queue_messages",
+                "Messages that wait for their turn to be judged",
+            ),
+            waited: metrics.latencies(
+                "millrace_gateway_queue_wait_seconds",
+                "How long messages waited for their turn, of those that had to",
+            ),
+            shed: metrics.counters(
+                "millrace_gateway_queue_shed",
+                "Messages whose turn did not come",
+            ),
             spooled: metrics.counter(
                 "millrace_gateway_spooled_messages",
                 "Messages that were written to a spool file",
@@ -202,6 +223,9 @@ impl GatewayMetrics {
             accepted: self.accepted.get_or_create_owned(&label),
             aborted: self.aborted.get_or_create_owned(&label),
             message_bytes: self.message_bytes.get_or_create_owned(&label),
+            queued: self.queued.get_or_create_owned(&label),
+            waited: self.waited.get_or_create_owned(&label),
+            shed: self.shed.get_or_create_owned(&label),
             stages: Stage::ALL.map(|stage| {
                 let labels = StageLabels {
                     client: client.clone(),

@@ -97,13 +97,25 @@ impl Upstream {
         transaction: Arc<Transaction>,
         content: Content,
         deadline: Duration,
+        overloaded: bool,
         metrics: &GatewayMetrics,
     ) -> Result<Verdict, CallError> {
         match &self.0 {
-            Kind::Embedded(node) => embedded::process(node, transaction, content, deadline).await,
-            Kind::Remote(nodes) => {
-                Box::pin(nodes.process(&transaction, &content, deadline, metrics)).await
+            Kind::Embedded(node) => {
+                embedded::process(node, transaction, content, deadline, overloaded).await
             }
+            Kind::Remote(nodes) => {
+                let call = nodes.process(&transaction, &content, deadline, overloaded, metrics);
+                Box::pin(call).await
+            }
+        }
+    }
+
+    /// How many messages are judged at once, at most.
+    pub(crate) fn admits(&self) -> usize {
+        match &self.0 {
+            Kind::Embedded(_) => embedded::admits(),
+            Kind::Remote(nodes) => nodes.admits(),
         }
     }
 

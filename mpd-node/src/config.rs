@@ -24,6 +24,9 @@ pub struct NodeConfig {
     /// Bytes of content in memory at most, over all calls; above that calls
     /// are shed.
     pub memory: u64,
+    /// Messages that are judged at once, over all callers; above that calls
+    /// are shed.
+    pub in_flight: usize,
     /// Where copies are kept.
     pub quarantine: QuarantineConfig,
     /// How released messages are known.
@@ -91,6 +94,8 @@ impl Default for NodeConfig {
             policy: None,
             workers: 0,
             memory: DEFAULT_MEMORY_MIB << 20,
+            // Whoever embeds a node has a queue before it.
+            in_flight: usize::MAX,
             quarantine: QuarantineConfig::default(),
             stamp: StampConfig::default(),
         }
@@ -113,6 +118,8 @@ pub(crate) struct FileConfig {
     pub(crate) workers: usize,
     /// Memory for content.
     pub(crate) memory_mib: u64,
+    /// Messages judged at once; 0 for 128 a processor.
+    pub(crate) in_flight: usize,
     /// Age at which connections are asked to go; 0 for never.
     pub(crate) max_connection_age_seconds: u32,
     /// How long calls on such a connection may then still take.
@@ -132,6 +139,8 @@ pub(crate) struct FileConfig {
 const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7750);
 const DEFAULT_MEMORY_MIB: u64 = 1024;
+/// Messages judged at once, for each processor.
+const IN_FLIGHT_EACH: usize = 128;
 
 impl Default for FileConfig {
     fn default() -> Self {
@@ -142,6 +151,7 @@ impl Default for FileConfig {
             policy: None,
             workers: 0,
             memory_mib: DEFAULT_MEMORY_MIB,
+            in_flight: 0,
             max_connection_age_seconds: ConnectionAge::default().max_connection_age_seconds,
             max_connection_age_grace_seconds: ConnectionAge::default()
                 .max_connection_age_grace_seconds,
@@ -168,6 +178,13 @@ impl FileConfig {
             policy: self.policy.clone(),
             workers: self.workers,
             memory: self.memory_mib << 20,
+            in_flight: match self.in_flight {
+                0 => {
+                    let processors = std::thread::available_parallelism();
+                    IN_FLIGHT_EACH * processors.map_or(1, usize::from)
+                }
+                in_flight => in_flight,
+            },
             quarantine: self.quarantine.clone(),
             stamp: self.stamp.clone(),
         }

@@ -14,6 +14,7 @@ pub mod archive;
 mod checks;
 mod config;
 mod copies;
+mod load;
 mod metrics;
 mod node;
 mod plan_watch;

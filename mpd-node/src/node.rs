@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::NodeConfig;
 use crate::copies::Copies;
+use crate::load::Load;
 use crate::metrics::{NodeMetrics, PolicyState};
 use crate::plan_watch::PlanWatch;
 use crate::policy::{FolderSource, Policy, PolicyErrors, PolicyStore};
@@ -34,6 +35,7 @@ struct Inner {
     policies: Arc<PolicyStore>,
     source: Option<FolderSource>,
     pool: CpuPool,
+    load: Load,
     memory: Arc<Semaphore>,
     metrics: Arc<NodeMetrics>,
     copies: Option<Copies>,
@@ -95,6 +97,7 @@ impl Node {
             policies,
             source,
             pool: CpuPool::new(workers),
+            load: Load::new(config.in_flight),
             memory: Arc::new(Semaphore::new(units.clamp(1, Semaphore::MAX_PERMITS))),
             metrics: NodeMetrics::register(metrics),
             serves_copies: copies.is_some() && config.quarantine.serve,
@@ -166,9 +169,29 @@ impl Node {
         transaction: Arc<Transaction>,
         content: Bytes,
     ) -> Result<Verdict, CallError> {
+        self.process_under_load(transaction, content, false).await
+    }
+
+    /// As [`Node::process`]; `overloaded` when the caller is under load: then, and when this node is, the policy's
+    /// optional checks are left out.
+    ///
+    /// # Errors
+    /// As [`Node::process`]; and the node has enough to do.
+    pub async fn process_under_load(
+        &self,
+        transaction: Arc<Transaction>,
+        content: Bytes,
+        overloaded: bool,
+    ) -> Result<Verdict, CallError> {
         let begun = Instant::now();
         let in_flight = self.0.metrics.enter(content.len());
-        let result = self.judge_and_keep(transaction, content).await;
+        let result = match self.0.load.enter(overloaded) {
+            Ok(busy) => {
+                let judging = self.judge_and_keep(transaction, content, busy.overloaded);
+                judging.await
+            }
+            Err(error) => Err(error),
+        };
         drop(in_flight);
         self.count(Stage::EndOfMessage, &result, begun);
         result
@@ -244,11 +267,14 @@ impl Node {
         &self,
         transaction: Arc<Transaction>,
         content: Bytes,
+        overloaded: bool,
     ) -> Result<Verdict, CallError> {
         let Some(copies) = &self.0.copies else {
-            return self.judge(transaction, content).await;
+            return self.judge(transaction, content, overloaded).await;
         };
-        let verdict = self.judge(transaction.clone(), content.clone()).await?;
+        let verdict = self
+            .judge(transaction.clone(), content.clone(), overloaded)
+            .await?;
         if verdict.keep {
             copies.keep(&transaction, &verdict, content).await?;
         }
@@ -259,6 +285,7 @@ impl Node {
         &self,
         transaction: Arc<Transaction>,
         content: Bytes,
+        overloaded: bool,
     ) -> Result<Verdict, CallError> {
         let policy = self.policy(&transaction)?;
         let length = content.len() as u64;
@@ -281,7 +308,15 @@ impl Node {
                 let stamped = stamps
                     .as_ref()
                     .map_or(Stamped::No, |stamps| stamps.look(&transaction, &message));
-                judge(&policy, &name, &transaction, &message, keeping, &stamped)
+                judge(
+                    &policy,
+                    &name,
+                    &transaction,
+                    &message,
+                    keeping,
+                    &stamped,
+                    overloaded,
+                )
             })
         };
         if small {

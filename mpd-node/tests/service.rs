@@ -221,6 +221,7 @@ async fn what_breaks_the_contract_is_refused_and_the_node_goes_on() {
     let whole = pb::ProcessRequest {
         transaction: Some(transaction().into()),
         content: message("hello"),
+        overloaded: false,
     };
     let no_transaction = pb::ProcessRequest {
         transaction: None,

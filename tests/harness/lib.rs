@@ -15,6 +15,7 @@ pub mod admin;
 mod both;
 pub mod certificate;
 pub mod certs;
+pub mod load;
 pub mod message;
 pub mod milter;
 pub mod mta;

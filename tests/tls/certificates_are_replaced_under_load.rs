@@ -1,11 +1,9 @@
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-
 use millrace_tests::admin;
 use millrace_tests::certs::Certs;
+use millrace_tests::load::Loading;
 use millrace_tests::patience::until;
 
-use crate::tier::{GATEWAY, gateway, load, node};
+use crate::tier::{GATEWAY, gateway, node};
 
 const NODE_HERE: &str = "node-1.example,127.0.0.1";
 const TIMES: usize = 3;
@@ -17,36 +15,19 @@ fn not_one_message_fails_when_all_certificates_are_replaced() {
     let node = node(&certs, "max_connection_age_seconds = 1");
     let mut gateway = gateway(&certs, &node);
     gateway.wait_until_ready();
-    let stop = AtomicBool::new(false);
-    let (sent, accepted) = thread::scope(|scope| {
-        let loading = scope.spawn(|| {
-            let (mut sent, mut accepted) = (0, 0);
-            while !stop.load(Ordering::Relaxed) {
-                let report = load(&gateway, &["--messages", "200", "--concurrency", "4"]);
-                sent += 200;
-                accepted += report["dispositions"]["accept"]
-                    .as_u64()
-                    .unwrap_or_default();
-                assert_eq!(report["errors"], serde_json::json!({}), "{report}");
-            }
-            (sent, accepted)
-        });
-        for time in 1..=TIMES {
-            certs.make(&[NODE_HERE, GATEWAY]);
-            for (name, port) in [
-                ("node", node.admin_port()),
-                ("gateway", gateway.admin_port()),
-            ] {
-                until(&format!("the {name} has taken the new pair up"), || {
-                    taken(port) >= time
-                });
-            }
+    let loading = Loading::begin(gateway.port());
+    for time in 1..=TIMES {
+        certs.make(&[NODE_HERE, GATEWAY]);
+        for (name, port) in [
+            ("node", node.admin_port()),
+            ("gateway", gateway.admin_port()),
+        ] {
+            until(&format!("the {name} has taken the new pair up"), || {
+                taken(port) >= time
+            });
         }
-        stop.store(true, Ordering::Relaxed);
-        loading.join().expect("it only sends")
-    });
-    assert!(sent > 0);
-    assert_eq!(accepted, sent, "each message was judged");
+    }
+    loading.end().assert_all_accepted();
 }
 
 fn taken(admin: u16) -> usize {

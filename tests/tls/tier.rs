@@ -32,15 +32,9 @@ pub(crate) fn peer(name: &str, clients: &[&str], may: &[&str]) -> String {
     format!("[[peer]]\nname = '{name}'\nclients = {clients:?}\nmay = {may:?}\n")
 }
 
-/// What `millrace load` reports of so many messages.
+/// What `millrace load` reports.
 pub(crate) fn load(gateway: &Gateway, words: &[&str]) -> Value {
-    let output = std::process::Command::new(millrace_tests::servers::binary("millrace"))
-        .args(["load", "--format", "json", "--milter"])
-        .arg(format!("127.0.0.1:{}", gateway.port()))
-        .args(words)
-        .output()
-        .expect("millrace starts");
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    millrace_tests::load::load(gateway.port(), words)
 }
 
 fn policy() -> &'static PolicyFolder {

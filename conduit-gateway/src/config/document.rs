@@ -68,6 +68,10 @@ pub(super) struct LimitsTable {
     pub(super) spool_above_kib: Option<Spanned<u64>>,
     pub(super) spool_mib: Option<Spanned<u64>>,
     pub(super) spool_folder: Option<Spanned<PathBuf>>,
+    pub(super) in_flight: Option<Spanned<usize>>,
+    pub(super) queue_messages: Option<Spanned<usize>>,
+    pub(super) queue_seconds: Option<Spanned<u64>>,
+    pub(super) brownout_milliseconds: Option<Spanned<u64>>,
 }
 
 /// `[time]`.
@@ -94,6 +98,7 @@ pub(super) struct ClientTable {
     pub(super) allow: Vec<Spanned<String>>,
     pub(super) connections: Option<Spanned<usize>>,
     pub(super) memory_mib: Option<Spanned<u64>>,
+    pub(super) weight: Option<Spanned<u32>>,
     pub(super) message_size_kib: Option<Spanned<u64>>,
     pub(super) deadline_seconds: Option<Spanned<u64>>,
 }
@@ -112,6 +117,7 @@ pub(super) struct ConduitTable {
     pub(super) tls: Option<bool>,
     pub(super) connections: Option<Spanned<usize>>,
     pub(super) memory_mib: Option<Spanned<u64>>,
+    pub(super) weight: Option<Spanned<u32>>,
     pub(super) message_size_kib: Option<Spanned<u64>>,
     pub(super) deadline_seconds: Option<Spanned<u64>>,
 }
@@ -129,6 +135,7 @@ impl ConduitTable {
             allow: self.allow.clone(),
             connections: self.connections.clone(),
             memory_mib: self.memory_mib.clone(),
+            weight: self.weight.clone(),
             message_size_kib: self.message_size_kib.clone(),
             deadline_seconds: self.deadline_seconds.clone(),
         }

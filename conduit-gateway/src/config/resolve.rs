@@ -15,6 +15,7 @@ use super::document::{ClientTable, FailureTableRow, LimitsTable, Section, TimeTa
 use super::{ClientConfig, Config, DirectionFrom, Limits, Mta, Protocol, Times};
 use crate::address::{ListenAddress, SPELLINGS};
 use crate::failure::{FailureRow, FailureTable};
+use crate::queue::QueueBounds;
 
 /// Where a section was read from: for errors that name file, line and key.
 #[derive(Debug, Clone, Copy)]
@@ -209,12 +210,44 @@ impl Resolver<'_> {
                 folder.get_ref().clone()
             }
         };
+        let in_flight = table
+            .in_flight
+            .as_ref()
+            .map(|value| self.number("limits.in_flight", Some(value), 1..1_000_001, 1));
         Limits {
             connections,
             memory,
             spool_above,
             spool,
             spool_folder,
+            in_flight,
+            queue: self.queue(table),
+        }
+    }
+
+    fn queue(&mut self, table: &LimitsTable) -> QueueBounds {
+        let default = QueueBounds::default();
+        let seconds = self.number(
+            "limits.queue_seconds",
+            table.queue_seconds.as_ref(),
+            1..10_000,
+            default.patience.as_secs(),
+        );
+        let brownout = self.number(
+            "limits.brownout_milliseconds",
+            table.brownout_milliseconds.as_ref(),
+            1..10_000_000,
+            u64::try_from(default.brownout.as_millis()).unwrap_or(u64::MAX),
+        );
+        QueueBounds {
+            length: self.number(
+                "limits.queue_messages",
+                table.queue_messages.as_ref(),
+                1..1_000_001,
+                default.length,
+            ),
+            patience: Duration::from_secs(seconds),
+            brownout: Duration::from_millis(brownout),
         }
     }
 
@@ -354,6 +387,7 @@ impl Resolver<'_> {
                 1..most + 1,
                 most,
             ) << 20,
+            weight: self.number(&at("weight"), table.weight.as_ref(), 1..1001, 1),
             message_size: table
                 .message_size_kib
                 .as_ref()

@@ -15,6 +15,7 @@ use tracing::{Instrument as _, Span};
 
 use super::connection::{Connection, End};
 use crate::failure::{Failure, FailureKind};
+use crate::judge::judge;
 use crate::record::{Answered, settlement, verdict_of_failure, withdrawn};
 use crate::spool::{Spool, SpoolError};
 use crate::transaction;
@@ -253,10 +254,7 @@ impl Connection {
         let (shared, client) = (self.shared.clone(), self.client.clone());
         let mta = client.config.mta;
         let deadline = client.config.deadline.min(mta.verdict_deadline());
-        let call = shared
-            .upstream
-            .process(transaction.clone(), content, deadline, client.metrics.all())
-            .instrument(span);
+        let call = judge(&shared, &client, transaction.clone(), content, deadline).instrument(span);
         let call = AssertUnwindSafe(call).catch_unwind();
         self.wait_for(Box::pin(call)).await
     }
@@ -265,7 +263,7 @@ impl Connection {
     /// up when nobody waits for it any more.
     async fn wait_for(
         &mut self,
-        mut call: impl Future<Output = std::thread::Result<Result<Verdict, CallError>>> + Unpin,
+        mut call: impl Future<Output = std::thread::Result<Result<Verdict, Failure>>> + Unpin,
     ) -> Result<Verdict, Unjudged> {
         let cut = self.shared.drain.cut().clone();
         let every = self.shared.times.progress;
@@ -273,8 +271,8 @@ impl Connection {
             tokio::select! {
                 biased;
                 result = &mut call => {
-                    let failed = |_| Err(CallError::Internal("the call panicked".to_owned()));
-                    return Ok(result.unwrap_or_else(failed)?);
+                    let failed = |_| Err(CallError::Internal("the call panicked".to_owned()).into());
+                    return result.unwrap_or_else(failed).map_err(Unjudged::Failed);
                 }
                 () = cut.cancelled() => return Err(Unjudged::Cut),
                 gone = self.stream.readable() => {
@@ -380,12 +378,6 @@ impl Connection {
             };
             message.span.in_scope(settle);
         }
-    }
-}
-
-impl From<CallError> for Unjudged {
-    fn from(error: CallError) -> Self {
-        Self::Failed(error.into())
     }
 }
 

@@ -9,6 +9,10 @@ use mpd_node::Node;
 
 use super::Plans;
 
+/// Messages judged at once in this process, for each processor: enough that one that waits for a dependency holds
+/// nobody up.
+const AT_ONCE_EACH: usize = 64;
+
 pub(super) fn follow(node: &Node, client: &ClientName, direction: Direction, sized: bool) -> Plans {
     let mut watch = node.watch_plan(client, direction);
     let first = watch.current().clone();
@@ -19,11 +23,17 @@ pub(super) fn follow(node: &Node, client: &ClientName, direction: Direction, siz
     })
 }
 
+/// Judging is work for processors; more at once would only make each wait for the others.
+pub(super) fn admits() -> usize {
+    AT_ONCE_EACH * std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 pub(super) async fn process(
     node: &Node,
     transaction: Arc<Transaction>,
     content: Content,
     deadline: Duration,
+    overloaded: bool,
 ) -> Result<Verdict, CallError> {
     let call = async {
         let bytes = match content {
@@ -37,7 +47,8 @@ pub(super) async fn process(
                     })?
             }
         };
-        node.process(transaction, bytes).await
+        node.process_under_load(transaction, bytes, overloaded)
+            .await
     };
     // A small message is judged at the first poll: the timer is then never armed.
     match tokio::time::timeout(deadline, call).await {

@@ -37,7 +37,8 @@ struct Node {
 #[derive(Clone, Copy)]
 enum Question<'a> {
     Screen(&'a ScreenRequest),
-    Process(&'a Transaction, &'a Content),
+    /// Whether this side is under load.
+    Process(&'a Transaction, &'a Content, bool),
 }
 
 /// How long a node that was not reached is asked only when no other is left.
@@ -46,6 +47,8 @@ const SHUNNED: Duration = Duration::from_secs(1);
 const TRIES: usize = 2;
 /// What is left of a deadline that is too little for another try.
 const TOO_LATE: Duration = Duration::from_millis(10);
+/// Messages that each node is asked about at once.
+const AT_ONCE_EACH: usize = 64;
 const SETTLE_DEADLINE: Duration = Duration::from_secs(10);
 /// Between tries to hear a plan.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -134,10 +137,16 @@ impl Nodes {
         transaction: &Transaction,
         content: &Content,
         deadline: Duration,
+        overloaded: bool,
         metrics: &GatewayMetrics,
     ) -> Result<Verdict, CallError> {
-        self.call(Question::Process(transaction, content), deadline, metrics)
-            .await
+        let question = Question::Process(transaction, content, overloaded);
+        self.call(question, deadline, metrics).await
+    }
+
+    /// How many messages the nodes are asked about at once, at most.
+    pub(super) fn admits(&self) -> usize {
+        AT_ONCE_EACH * self.nodes.len()
     }
 
     pub(super) fn settle(&self, settlement: Settlement, metrics: &GatewayMetrics) {
@@ -227,7 +236,11 @@ impl Node {
     ) -> Result<Verdict, CallError> {
         match question {
             Question::Screen(request) => self.client.screen(request, options).await,
-            Question::Process(transaction, content) => {
+            Question::Process(transaction, content, overloaded) => {
+                let options = CallOptions {
+                    overloaded,
+                    ..options
+                };
                 self.client.process(transaction, content, options).await
             }
         }

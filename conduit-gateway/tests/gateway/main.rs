@@ -13,6 +13,7 @@ mod conduit;
 mod drain;
 mod embedded;
 mod failures;
+mod fairness;
 mod large_messages;
 mod nodes;
 mod policy_changes;

@@ -71,10 +71,12 @@ impl Content {
     pub(crate) fn frames(
         &self,
         transaction: &Transaction,
+        overloaded: bool,
     ) -> impl Stream<Item = pb::ProcessRequest> + Send + 'static {
         let mut first = pb::ProcessRequest {
             transaction: Some(transaction.clone().into()),
             content: Bytes::new(),
+            overloaded,
         };
         let rest: BoxStream<'static, pb::ProcessRequest> = match self {
             Self::Memory(bytes) if bytes.len() <= SINGLE_FRAME => {
@@ -121,6 +123,7 @@ fn content_frame(content: Bytes) -> pb::ProcessRequest {
     pb::ProcessRequest {
         transaction: None,
         content,
+        overloaded: false,
     }
 }
 
@@ -130,5 +133,6 @@ fn broken_frame() -> pb::ProcessRequest {
     pb::ProcessRequest {
         transaction: Some(pb::Transaction::default()),
         content: Bytes::new(),
+        overloaded: false,
     }
 }

@@ -38,6 +38,9 @@ pub struct CallOptions {
     pub deadline: Duration,
     /// Trace context and the like.
     pub metadata: MetadataMap,
+    /// Whether the caller is under load: checks that the policy calls optional
+    /// are left out. Of messages alone.
+    pub overloaded: bool,
 }
 
 /// The text is no endpoint.
@@ -140,7 +143,8 @@ impl Client {
         options: CallOptions,
     ) -> Result<Verdict, CallError> {
         let deadline = options.deadline;
-        let request = options.apply(content.frames(transaction));
+        let frames = content.frames(transaction, options.overloaded);
+        let request = options.apply(frames);
         let answer = within(deadline, self.service.clone().process(request)).await?;
         verdict(answer.into_inner().verdict)
     }
@@ -211,6 +215,7 @@ impl CallOptions {
         Self {
             deadline,
             metadata: MetadataMap::new(),
+            overloaded: false,
         }
     }
 

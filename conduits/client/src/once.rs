@@ -200,6 +200,7 @@ async fn send(
         let message = pb::ProcessRequest {
             transaction: transaction.take(),
             content: piece.into(),
+            overloaded: false,
         };
         let last = offset == length;
         send_all(body, framed(&message), last).await?;

@@ -141,6 +141,7 @@ impl Settings {
                 policy: args.policy.or(document.policy),
                 workers,
                 memory: memory_mib.map_or(node.memory, |mib| mib << 20),
+                in_flight: node.in_flight,
                 quarantine: document.quarantine,
                 stamp: document.stamp,
             },

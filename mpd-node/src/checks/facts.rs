@@ -20,6 +20,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) message: Option<&'a Message>,
     /// What has just happened.
     pub(crate) stage: Stage,
+    /// Whether there is so much to do that optional checks are left out.
+    pub(crate) overloaded: bool,
     true_client: OnceCell<Option<TrueClient>>,
 }
 
@@ -48,6 +50,7 @@ impl<'a> Facts<'a> {
             transaction,
             message: Some(message),
             stage: Stage::EndOfMessage,
+            overloaded: false,
             true_client: OnceCell::new(),
         }
     }
@@ -63,6 +66,7 @@ impl<'a> Facts<'a> {
             transaction,
             message: None,
             stage,
+            overloaded: false,
             true_client: OnceCell::new(),
         }
     }

@@ -10,13 +10,21 @@ use super::{ALL, Check, Facts, Findings};
 static NAMES: LazyLock<Vec<Arc<str>>> =
     LazyLock::new(|| ALL.iter().map(|check| check.name().into()).collect());
 
-/// Runs every check that has something to say. A check that panics costs itself: it is unscanned.
+/// Why an optional check was left out.
+const OVERLOAD: &str = "overload";
+
+/// Runs every check that has something to say, but under load those that the policy calls optional. A check that panics costs itself: it is unscanned.
 pub(crate) fn run<'p>(facts: &Facts<'p>) -> Findings<'p> {
     let mut findings = Findings::new(facts.policy);
-    for (check, name) in ALL.iter().zip(NAMES.iter()) {
-        if check.speaks_at(facts.stage, facts.policy) {
-            run_one(*check, name, facts, &mut findings);
+    for (place, (check, name)) in ALL.iter().zip(NAMES.iter()).enumerate() {
+        if !check.speaks_at(facts.stage, facts.policy) {
+            continue;
         }
+        if facts.overloaded && facts.policy.is_optional(place) {
+            findings.unscanned(name, OVERLOAD);
+            continue;
+        }
+        run_one(*check, name, facts, &mut findings);
     }
     findings
 }
@@ -49,6 +57,22 @@ mod tests {
     use crate::policy::Policy;
     use crate::request::Message;
 
+    fn transaction() -> Transaction {
+        Transaction {
+            id: TransactionId::new(),
+            conduit: ConduitKind::Scan,
+            client: "test".parse().unwrap(),
+            direction: Direction::Inbound,
+            capabilities: Capabilities::ALL,
+            connection: Connection::default(),
+            envelope: Envelope::default(),
+            queue_id: None,
+            macros: Vec::new(),
+            line_ending: LineEnding::Lf,
+            revision: None,
+        }
+    }
+
     struct Falls;
 
     impl Check for Falls {
@@ -66,21 +90,31 @@ mod tests {
     }
 
     #[test]
+    fn under_load_optional_checks_are_left_out_and_said_to_be() {
+        let text = "[check.mime]\noptional = true\n[check.lists]\noptional = false\n";
+        let files = [("policy.toml".to_owned(), text.to_owned())].into();
+        let policy = Policy::from_files(files).unwrap();
+        let transaction = transaction();
+        let message = Message::parse(Bytes::from_static(b"Subject: x\n\ny\n"), policy.limits());
+        for (overloaded, expected) in [(false, &[][..]), (true, &[("mime", "overload")])] {
+            let mut facts = Facts::of_message(&policy, &transaction, &message);
+            facts.overloaded = overloaded;
+            let findings = run(&facts);
+            let raised = policy.symbols().find("UNSCANNED_MIME").unwrap();
+            assert_eq!(findings.has(raised), overloaded);
+            let (unscanned, _) = findings.into_report();
+            let told: Vec<_> = unscanned
+                .iter()
+                .map(|one| (one.check.as_str(), one.reason.as_str()))
+                .collect();
+            assert_eq!(told, expected);
+        }
+    }
+
+    #[test]
     fn a_check_that_falls_costs_itself_and_not_the_message() {
         let policy = Policy::builtin().unwrap();
-        let transaction = Transaction {
-            id: TransactionId::new(),
-            conduit: ConduitKind::Scan,
-            client: "test".parse().unwrap(),
-            direction: Direction::Inbound,
-            capabilities: Capabilities::ALL,
-            connection: Connection::default(),
-            envelope: Envelope::default(),
-            queue_id: None,
-            macros: Vec::new(),
-            line_ending: LineEnding::Lf,
-            revision: None,
-        };
+        let transaction = transaction();
         let message = Message::parse(Bytes::from_static(b"Subject: x\n\ny\n"), policy.limits());
         let facts = Facts::of_message(&policy, &transaction, &message);
         let mut findings = Findings::new(&policy);

@@ -26,8 +26,17 @@ pub(super) struct Document {
     pub(super) expression: Vec<Expression>,
     pub(super) attachment: Vec<Attachment>,
     pub(super) action: Vec<Action>,
+    pub(super) check: BTreeMap<String, CheckTable>,
     #[serde(rename = "override")]
     pub(super) overrides: Vec<Override>,
+}
+
+/// `[check.NAME]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CheckTable {
+    /// Whether it is left out under load.
+    pub(super) optional: Spanned<bool>,
 }
 
 /// A file that `include` names.

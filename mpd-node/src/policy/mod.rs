@@ -70,6 +70,8 @@ pub struct Policy {
     actions: Vec<Action>,
     overrides: Vec<Override>,
     own_headers: Vec<HeaderName>,
+    /// By the checks' places.
+    optional_checks: Vec<bool>,
     /// The TOML files, for people who ask.
     texts: BTreeMap<String, Arc<str>>,
 }
@@ -109,6 +111,11 @@ impl Policy {
     /// One of the files exists, or cannot be written.
     pub fn write_default(folder: &Path) -> Result<(), WriteDefaultError> {
         builtin::write(folder)
+    }
+
+    /// Whether the check at this place among all is left out under load.
+    pub(crate) fn is_optional(&self, check: usize) -> bool {
+        self.optional_checks.get(check).copied().unwrap_or_default()
     }
 
     /// The hash of its manifest: 64 hexadecimal digits.

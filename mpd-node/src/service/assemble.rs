@@ -14,6 +14,8 @@ use crate::node::Node;
 pub(super) struct Assembled {
     pub(super) transaction: Transaction,
     pub(super) content: Bytes,
+    /// Whether the caller is under load.
+    pub(super) overloaded: bool,
     /// What the content takes of the node's memory, given back on drop.
     pub(super) memory: OwnedSemaphorePermit,
 }
@@ -34,6 +36,7 @@ pub(super) async fn assemble(
         .next()
         .await
         .ok_or_else(|| malformed("the call has no frame"))??;
+    let overloaded = first.overloaded;
     let transaction = first
         .transaction
         .ok_or_else(|| malformed("the first frame has no transaction"))?;
@@ -66,6 +69,7 @@ pub(super) async fn assemble(
     Ok(Assembled {
         transaction,
         content: whole,
+        overloaded,
         memory,
     })
 }

@@ -106,9 +106,13 @@ impl ProcessingService for Processing {
             let Assembled {
                 transaction,
                 content,
+                overloaded,
                 memory,
             } = assemble(&self.node, permit, frames).await?;
-            let verdict = self.node.process(Arc::new(transaction), content).await;
+            let verdict = self
+                .node
+                .process_under_load(Arc::new(transaction), content, overloaded)
+                .await;
             drop(memory);
             verdict
         };

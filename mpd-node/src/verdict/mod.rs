@@ -23,7 +23,8 @@ use classes::classes;
 use decide::{Decision, decide};
 use weigh::{Weighed, weigh};
 
-/// Judges a message. Pure: the same message under the same policy has the same verdict.
+/// Judges a message; `overloaded` without the policy's optional checks. Pure: the same message under the same policy
+/// has the same verdict.
 pub(crate) fn judge(
     policy: &Policy,
     node: &Arc<str>,
@@ -31,8 +32,10 @@ pub(crate) fn judge(
     message: &Message,
     keeping: Keeping,
     stamped: &Stamped,
+    overloaded: bool,
 ) -> Verdict {
-    let facts = Facts::of_message(policy, transaction, message);
+    let mut facts = Facts::of_message(policy, transaction, message);
+    facts.overloaded = overloaded;
     if let Stamped::Released { key } = stamped {
         return lower(released(&facts, node, key), transaction, keeping);
     }

@@ -66,6 +66,7 @@ fn judged(policy: &Policy, transaction: &Transaction, content: &str) -> Verdict 
         &message,
         Keeping::Unavailable,
         &Stamped::No,
+        false,
     )
 }
 

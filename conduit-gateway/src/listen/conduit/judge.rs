@@ -11,6 +11,7 @@ use tonic::Status;
 
 use crate::failure::{Failure, FailureKind};
 use crate::gateway::{Client, Shared};
+use crate::judge::judge;
 use crate::record::{Answered, settlement, verdict_of_failure};
 use crate::spool::Spool;
 
@@ -127,14 +128,13 @@ impl Question<'_> {
     }
 
     async fn judge(&self, spool: &mut Spool, rest: Bytes) -> Result<Verdict, Failure> {
-        let upstream = &self.shared.upstream;
-        let content = spool.finish(rest, upstream.is_embedded())?;
-        let metrics = self.client.metrics.all();
+        let content = spool.finish(rest, self.shared.upstream.is_embedded())?;
         let left = self.deadline.saturating_sub(self.begun.elapsed());
-        let call = upstream.process(self.transaction.clone(), content, left, metrics);
+        let transaction = self.transaction.clone();
+        let call = judge(self.shared, self.client, transaction, content, left);
         let result = AssertUnwindSafe(Box::pin(call)).catch_unwind().await;
-        let panicked = |_| Err(CallError::Internal("the call panicked".to_owned()));
-        Ok(result.unwrap_or_else(panicked)?)
+        let panicked = |_| Err(CallError::Internal("the call panicked".to_owned()).into());
+        result.unwrap_or_else(panicked)
     }
 
     fn conclude(&self, judged: Result<Verdict, Failure>, size: u64) -> Verdict {

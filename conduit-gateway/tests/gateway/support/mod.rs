@@ -97,6 +97,13 @@ impl TestGateway {
         &self.running.addresses()[0].1
     }
 
+    /// A mail server that connects as this client.
+    pub async fn connect_to(&self, client: &str) -> MailServer {
+        let addresses = self.running.addresses();
+        let found = addresses.iter().find(|(name, _)| name.as_str() == client);
+        MailServer::connect(&found.expect("a client of this name").1).await
+    }
+
     /// A mail server that connects.
     pub async fn connect(&self) -> MailServer {
         MailServer::connect(self.address()).await

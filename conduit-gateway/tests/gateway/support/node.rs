@@ -35,6 +35,8 @@ pub struct Seen {
     pub judged: Vec<(Transaction, Vec<u8>)>,
     pub screened: Vec<(Stage, Transaction)>,
     pub settled: Vec<pb::SettleRequest>,
+    /// Of each message, whether its sender said that it is under load.
+    pub overloaded: Vec<bool>,
 }
 
 pub struct ScriptedNode {
@@ -249,7 +251,9 @@ impl ProcessingService for Service {
         let _working = Working(self.working.clone());
         let mut frames = request.into_inner();
         let (mut transaction, mut content) = (None, Vec::new());
+        let mut overloaded = false;
         while let Some(frame) = frames.message().await? {
+            overloaded |= frame.overloaded;
             transaction = transaction.or(frame.transaction);
             content.extend_from_slice(&frame.content);
         }
@@ -257,11 +261,10 @@ impl ProcessingService for Service {
         let verdict = (self.script.judge)(&transaction, &content);
         tokio::time::sleep(self.script.delay).await;
         let verdict = lower(verdict?, &transaction, Keeping::Unavailable);
-        self.seen
-            .lock()
-            .unwrap()
-            .judged
-            .push((transaction, content));
+        let mut seen = self.seen.lock().unwrap();
+        seen.judged.push((transaction, content));
+        seen.overloaded.push(overloaded);
+        drop(seen);
         Ok(Response::new(pb::ProcessResponse {
             verdict: Some(verdict.into()),
         }))

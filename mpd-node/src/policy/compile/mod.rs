@@ -3,6 +3,7 @@
 
 mod actions;
 mod attachments;
+mod checks;
 mod expressions;
 mod keep;
 mod lists;
@@ -154,6 +155,7 @@ impl Compiler {
             actions,
             overrides,
             own_headers,
+            optional_checks: self.optional_checks(&source, &document),
             symbols: std::mem::replace(&mut self.symbols, Symbols::builtin(&[])),
             texts: std::collections::BTreeMap::new(),
         })

@@ -21,6 +21,7 @@ fn with_stamp(text: &str, stamped: &Stamped) -> Verdict {
         &message,
         Keeping::Available,
         stamped,
+        false,
     )
 }
 
