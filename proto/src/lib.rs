@@ -28,6 +28,6 @@ pub use transaction::{
     InvalidClientName, LineEnding, Macro, Peer, Revision, Tls, Transaction, TransactionId,
 };
 pub use verdict::{
-    CheckTime, Degradation, Disposition, Edit, Finding, Outcome, OutcomeKind, PolicyLine,
+    CheckTime, Degradation, Disposition, Edit, Finding, HoldIn, Outcome, OutcomeKind, PolicyLine,
     RecipientOutcome, Settlement, Symbol, Unscanned, Verdict,
 };

@@ -9,21 +9,30 @@
 //! 2. What cannot be done is replaced by the nearest thing that loses nothing:
 //!    a refusal nobody can hear becomes a kept copy, else a temporary failure;
 //!    a hold becomes a kept copy, else a temporary failure; so does a discard
-//!    whose copy cannot be kept.
+//!    whose copy cannot be kept. A hold that is to wait in our store is a kept
+//!    copy at once, else the mail server's own hold.
 //! 3. Only a conduit that can neither refuse nor delay (a bounce that the queue
 //!    itself hands in) lets a message through that the policy wanted stopped.
 
 use crate::reply::Reply;
 use crate::transaction::{Capabilities, Transaction};
-use crate::verdict::{Degradation, Disposition, Edit, Verdict};
+use crate::verdict::{Degradation, Disposition, Edit, HoldIn, Verdict};
 
 /// Whether the quarantine store can keep a copy of this message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keeping {
     /// A copy can be kept.
     Available,
-    /// There is no store.
+    /// There is no store, or the policy keeps nothing of this.
     Unavailable,
+}
+
+/// What is wanted for one recipient.
+#[derive(Clone)]
+struct Wanted {
+    disposition: Disposition,
+    reply: Option<Reply>,
+    keep: bool,
 }
 
 /// Lowers a verdict to what the transaction's conduit can carry out. Pure, and
@@ -33,8 +42,11 @@ pub fn lower(mut verdict: Verdict, transaction: &Transaction, keeping: Keeping) 
     let can = &transaction.capabilities;
     join_recipients(&mut verdict, transaction, keeping);
     lower_disposition(&mut verdict, can, keeping);
+    verdict.unkept.clear();
     if verdict.keep && keeping == Keeping::Unavailable {
         verdict.keep = false;
+        verdict.kept_for.clear();
+        verdict.kept_as = None;
         let done = match verdict.disposition {
             // The copy was all that would have been left of it.
             Disposition::Discard if can.tempfail => Disposition::Tempfail,
@@ -57,7 +69,7 @@ pub fn lower(mut verdict: Verdict, transaction: &Transaction, keeping: Keeping) 
         }
     }
     fit_reply(&mut verdict, can);
-    if verdict.disposition != Disposition::Hold {
+    if verdict.disposition != Disposition::Hold && verdict.kept_as != Some(Disposition::Hold) {
         verdict.hold_reason.clear();
     }
     verdict
@@ -71,30 +83,42 @@ fn join_recipients(verdict: &mut Verdict, transaction: &Transaction, keeping: Ke
     if overrides.is_empty() || count == 0 {
         return;
     }
-    let whole = verdict.disposition;
-    let mut each = vec![(whole, verdict.reply.clone()); count];
+    let whole = Wanted {
+        disposition: verdict.disposition,
+        reply: verdict.reply.clone(),
+        keep: verdict.keep,
+    };
+    let mut each = vec![whole; count];
     for outcome in overrides {
         if let Some(slot) = each.get_mut(outcome.index as usize) {
-            *slot = (outcome.disposition, outcome.reply);
+            *slot = Wanted {
+                disposition: outcome.disposition,
+                reply: outcome.reply,
+                keep: outcome.keep,
+            };
         }
     }
-    let (first, reply) = each[0].clone();
-    if each.iter().all(|(disposition, _)| *disposition == first) {
-        verdict.disposition = first;
-        verdict.reply = reply;
+    let any = |wanted| each.iter().any(|one| one.disposition == wanted);
+    let answer = |verdict: &mut Verdict, joint| {
+        verdict.disposition = joint;
+        verdict.reply = each
+            .iter()
+            .find(|one| one.disposition == joint)
+            .and_then(|one| one.reply.clone());
+    };
+
+    let first = each[0].disposition;
+    if each.iter().all(|one| one.disposition == first) {
+        answer(verdict, first);
+        keep_for(verdict, &each, |one| one.keep);
         return;
     }
-
-    let any = |wanted| each.iter().any(|(disposition, _)| *disposition == wanted);
-    let reply_of = |wanted| {
-        each.iter()
-            .find(|(disposition, _)| *disposition == wanted)
-            .and_then(|(_, reply)| reply.clone())
-    };
     // All of them come back together; nothing is lost by waiting.
     if any(Disposition::Tempfail) {
-        verdict.disposition = Disposition::Tempfail;
-        verdict.reply = reply_of(Disposition::Tempfail);
+        answer(verdict, Disposition::Tempfail);
+        keep_for(verdict, &each, |one| {
+            one.keep && one.disposition == Disposition::Tempfail
+        });
         degrade(
             verdict,
             "recipients-differ",
@@ -104,19 +128,13 @@ fn join_recipients(verdict: &mut Verdict, transaction: &Transaction, keeping: Ke
         return;
     }
     let refused = any(Disposition::Reject) || any(Disposition::Hold);
-    let can = &transaction.capabilities;
-    let separable = can.delete_recipient && (!refused || keeping == Keeping::Available);
+    let is_kept = |index| keeping == Keeping::Available && !verdict.unkept.contains(&index);
+    let separable = transaction.capabilities.delete_recipient
+        && (0..)
+            .zip(&each)
+            .all(|(index, one)| !one.needs_copy() || is_kept(index));
     if any(Disposition::Accept) && separable {
-        verdict.disposition = Disposition::Accept;
-        verdict.reply = None;
-        verdict.keep |= refused;
-        for (index, (disposition, _)) in each.iter().enumerate() {
-            if *disposition != Disposition::Accept {
-                verdict.edits.push(Edit::DeleteRecipient {
-                    index: u32::try_from(index).unwrap_or(u32::MAX),
-                });
-            }
-        }
+        take_off(verdict, &each);
         if refused {
             degrade(
                 verdict,
@@ -135,8 +153,8 @@ fn join_recipients(verdict: &mut Verdict, transaction: &Transaction, keeping: Ke
     } else {
         Disposition::Accept
     };
-    verdict.disposition = joint;
-    verdict.reply = reply_of(joint);
+    answer(verdict, joint);
+    keep_for(verdict, &each, |one| one.keep);
     degrade(
         verdict,
         "recipients-differ",
@@ -145,8 +163,56 @@ fn join_recipients(verdict: &mut Verdict, transaction: &Transaction, keeping: Ke
     );
 }
 
+/// Takes off who does not accept, and names them on the copy that is kept for them.
+fn take_off(verdict: &mut Verdict, each: &[Wanted]) {
+    verdict.disposition = Disposition::Accept;
+    verdict.reply = None;
+    for (index, one) in (0..).zip(each) {
+        if one.disposition != Disposition::Accept {
+            verdict.edits.push(Edit::DeleteRecipient { index });
+        }
+    }
+    if !each.iter().any(Wanted::needs_copy) {
+        // What is left are copies of what was accepted.
+        keep_for(verdict, each, |one| one.keep);
+        return;
+    }
+    keep_for(verdict, each, Wanted::needs_copy);
+    let kept_as = [Disposition::Reject, Disposition::Hold, Disposition::Discard];
+    verdict.kept_as = kept_as.into_iter().find(|wanted| {
+        each.iter()
+            .any(|one| one.needs_copy() && one.disposition == *wanted)
+    });
+}
+
+fn keep_for(verdict: &mut Verdict, each: &[Wanted], wanted: impl Fn(&Wanted) -> bool) {
+    let kept_for = (0..).zip(each).filter(|(_, one)| wanted(one));
+    verdict.kept_for = kept_for.map(|(index, _)| index).collect();
+    verdict.keep = !verdict.kept_for.is_empty();
+    if verdict.kept_for.len() == each.len() {
+        verdict.kept_for.clear();
+    }
+}
+
+impl Wanted {
+    /// Whether this recipient is not to be taken off without one.
+    fn needs_copy(&self) -> bool {
+        match self.disposition {
+            Disposition::Reject | Disposition::Hold => true,
+            Disposition::Discard => self.keep,
+            Disposition::Accept | Disposition::Tempfail => false,
+        }
+    }
+}
+
 fn lower_disposition(verdict: &mut Verdict, can: &Capabilities, keeping: Keeping) {
     let wanted = verdict.disposition;
+    let rescuable = keeping == Keeping::Available && verdict.unkept.is_empty() && can.discard;
+    let in_store = wanted == Disposition::Hold && verdict.hold_in == HoldIn::Store;
+    if in_store && rescuable {
+        rescue(verdict, wanted);
+        return;
+    }
     let able = match wanted {
         Disposition::Accept => true,
         Disposition::Reject => can.reject,
@@ -155,6 +221,10 @@ fn lower_disposition(verdict: &mut Verdict, can: &Capabilities, keeping: Keeping
         Disposition::Hold => can.hold,
     };
     if able {
+        if in_store {
+            verdict.hold_in = HoldIn::MailServer;
+            degrade(verdict, "hold-in-store", "hold", "no copy can be kept");
+        }
         return;
     }
     let reason = match wanted {
@@ -163,20 +233,26 @@ fn lower_disposition(verdict: &mut Verdict, can: &Capabilities, keeping: Keeping
         Disposition::Discard => "mail cannot be dropped here",
         Disposition::Hold => "the mail server has no hold",
     };
-    let rescuable = keeping == Keeping::Available && can.discard;
-    verdict.disposition = match wanted {
-        Disposition::Reject | Disposition::Hold if rescuable => {
-            verdict.keep = true;
-            Disposition::Discard
+    match wanted {
+        Disposition::Reject | Disposition::Hold if rescuable => rescue(verdict, wanted),
+        Disposition::Reject | Disposition::Hold if can.tempfail => {
+            verdict.disposition = Disposition::Tempfail;
         }
-        Disposition::Reject | Disposition::Hold if can.tempfail => Disposition::Tempfail,
-        _ => Disposition::Accept,
-    };
+        _ => verdict.disposition = Disposition::Accept,
+    }
     let done = match verdict.disposition {
         Disposition::Discard => "keep-and-discard",
         other => other.name(),
     };
     degrade(verdict, wanted.name(), done, reason);
+}
+
+/// The copy is all that is left of it, for everybody.
+fn rescue(verdict: &mut Verdict, wanted: Disposition) {
+    verdict.disposition = Disposition::Discard;
+    verdict.keep = true;
+    verdict.kept_for.clear();
+    verdict.kept_as = Some(wanted);
 }
 
 fn lower_edits(verdict: &mut Verdict, transaction: &Transaction) {

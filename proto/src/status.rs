@@ -28,6 +28,10 @@ pub enum CallError {
     /// The server does not let the caller do this: its certificate has no right to.
     #[error("not allowed: {0}")]
     Denied(String),
+    /// The copy that the verdict would promise cannot be kept, so there is no
+    /// verdict: the store is full, slow or away. Another server may reach it.
+    #[error("no copy can be kept: {0}")]
+    Store(String),
     /// The server is going, or was not reached.
     #[error("unavailable: {0}")]
     Unavailable(String),
@@ -60,6 +64,7 @@ impl CallError {
             Self::Overloaded(_) => "overloaded",
             Self::NoPolicy(_) => "no-policy",
             Self::Denied(_) => "denied",
+            Self::Store(_) => "store",
             Self::Unavailable(_) => "unavailable",
             Self::Deadline => "deadline",
             Self::Internal(_) => "internal",
@@ -76,7 +81,7 @@ impl From<CallError> for Status {
             CallError::TooLarge { .. } => Code::OutOfRange,
             CallError::Overloaded(_) => Code::ResourceExhausted,
             CallError::Denied(_) => Code::PermissionDenied,
-            CallError::Unavailable(_) => Code::Unavailable,
+            CallError::Unavailable(_) | CallError::Store(_) => Code::Unavailable,
             CallError::Deadline => Code::DeadlineExceeded,
             CallError::Internal(_) => Code::Internal,
             CallError::Cancelled => Code::Cancelled,
@@ -86,6 +91,7 @@ impl From<CallError> for Status {
             | CallError::Overloaded(text)
             | CallError::NoPolicy(text)
             | CallError::Denied(text)
+            | CallError::Store(text)
             | CallError::Unavailable(text)
             | CallError::Internal(text) => text.clone(),
             CallError::UnknownRevision(_)
@@ -141,6 +147,7 @@ impl From<Status> for CallError {
             (Code::Cancelled, _) if text.contains("Timeout expired") => Self::Deadline,
             (Code::Cancelled, _) => Self::Cancelled,
             (Code::PermissionDenied, _) => Self::Denied(text),
+            (Code::Unavailable, Some("store")) => Self::Store(text),
             (Code::Unavailable | Code::Unknown, _) => Self::Unavailable(with_causes(text, &status)),
             (_, _) => Self::Internal(text),
         }
@@ -176,6 +183,7 @@ mod tests {
             CallError::Overloaded("too many".into()),
             CallError::NoPolicy("none loaded".into()),
             CallError::Denied("not this client".into()),
+            CallError::Store("the disk is full".into()),
             CallError::Unavailable("draining".into()),
             CallError::Deadline,
             CallError::Internal("a check panicked".into()),

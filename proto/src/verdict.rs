@@ -14,7 +14,9 @@ use crate::transaction::{ClientName, Revision, TransactionId};
 pub struct Verdict {
     /// What becomes of it.
     pub disposition: Disposition,
-    /// A rescuable copy is in our store, whatever the disposition.
+    /// A rescuable copy is in our store, whatever the disposition. Before the
+    /// lowering: one is to be kept for the recipients without an outcome of
+    /// their own.
     pub keep: bool,
     /// The SMTP reply of a reject or tempfail.
     pub reply: Option<Reply>,
@@ -38,9 +40,30 @@ pub struct Verdict {
     pub node: Arc<str>,
     /// Time spent in each check.
     pub times: Vec<CheckTime>,
-    /// Why the mail server's own hold is asked for; one printable line, empty
-    /// when the disposition is not [`Disposition::Hold`].
+    /// Why it is held back; one printable line, empty when it is not.
     pub hold_reason: String,
+    /// Where it is to wait when it is held.
+    pub hold_in: HoldIn,
+    /// Indexes in the original envelope of the recipients that the copy is
+    /// kept for; all of them when empty.
+    pub kept_for: Vec<u32>,
+    /// Before the lowering: indexes of the recipients for whom the policy keeps
+    /// no copies. It is empty afterwards, and does not travel.
+    pub unkept: Vec<u32>,
+    /// What the policy decided for those that the copy is kept for, where it is
+    /// not the disposition: a refusal that nobody could hear, a hold in our
+    /// store, recipients that were taken off.
+    pub kept_as: Option<Disposition>,
+}
+
+/// Where a held message waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum HoldIn {
+    /// In the mail server's own hold, where it has one.
+    #[default]
+    MailServer,
+    /// In our store, where there is one: the mail server drops it.
+    Store,
 }
 
 /// What becomes of a message.
@@ -127,6 +150,8 @@ pub struct RecipientOutcome {
     pub disposition: Disposition,
     /// The reply of a reject or tempfail.
     pub reply: Option<Reply>,
+    /// A copy is to be kept for this recipient.
+    pub keep: bool,
 }
 
 /// A symbol's name: upper-case letters, digits and `_`, as `GTUBE`.
@@ -225,6 +250,15 @@ pub enum OutcomeKind {
 }
 
 impl Disposition {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Accept,
+        Self::Reject,
+        Self::Tempfail,
+        Self::Discard,
+        Self::Hold,
+    ];
+
     /// The name used in policies, logs and metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -298,6 +332,10 @@ impl Verdict {
             node,
             times: Vec::new(),
             hold_reason: String::new(),
+            hold_in: HoldIn::default(),
+            kept_for: Vec::new(),
+            unkept: Vec::new(),
+            kept_as: None,
         }
     }
 }

@@ -5,9 +5,9 @@
 use bytes::Bytes;
 use millrace_proto::{
     Authentication, Capabilities, CheckTime, ConduitKind, Connection, Degradation, Direction,
-    Disposition, Edit, Envelope, Finding, InvalidMessage, LineEnding, Macro, Outcome, OutcomeKind,
-    Path, Peer, Plan, PolicyLine, RecipientOutcome, Reply, Revision, ScreenRequest, Settlement,
-    Stage, StageMacros, Tls, Transaction, TransactionId, Unscanned, Verdict, pb,
+    Disposition, Edit, Envelope, Finding, HoldIn, InvalidMessage, LineEnding, Macro, Outcome,
+    OutcomeKind, Path, Peer, Plan, PolicyLine, RecipientOutcome, Reply, Revision, ScreenRequest,
+    Settlement, Stage, StageMacros, Tls, Transaction, TransactionId, Unscanned, Verdict, pb,
 };
 use prost::Message;
 
@@ -89,6 +89,7 @@ fn verdict() -> Verdict {
             index: 1,
             disposition: Disposition::Discard,
             reply: None,
+            keep: true,
         }],
         score: 7.25,
         threshold: 15.0,
@@ -117,6 +118,10 @@ fn verdict() -> Verdict {
             microseconds: 12,
         }],
         hold_reason: "looks bad".into(),
+        hold_in: HoldIn::Store,
+        kept_for: vec![0, 7],
+        unkept: vec![],
+        kept_as: Some(Disposition::Reject),
     }
 }
 

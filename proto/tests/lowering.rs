@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use millrace_proto::{
-    Capabilities, ConduitKind, Connection, Direction, Disposition, Edit, Envelope, Keeping,
+    Capabilities, ConduitKind, Connection, Direction, Disposition, Edit, Envelope, HoldIn, Keeping,
     LineEnding, Path, RecipientOutcome, Reply, Revision, Transaction, TransactionId, Verdict,
     lower,
 };
@@ -29,6 +29,8 @@ struct Row {
     _options: Vec<String>,
     #[serde(default)]
     store: bool,
+    #[serde(default)]
+    unkept: Vec<u32>,
     wanted: Side,
     told: Side,
     seen: String,
@@ -45,19 +47,20 @@ struct Side {
     #[serde(default)]
     keep: bool,
     #[serde(default)]
+    keep_for: Vec<u32>,
+    #[serde(default)]
+    hold_in: Option<String>,
+    kept_for: Option<Vec<u32>>,
+    kept_as: Option<String>,
+    #[serde(default)]
     degradations: Vec<String>,
 }
 
-const DISPOSITIONS: [Disposition; 5] = [
-    Disposition::Accept,
-    Disposition::Reject,
-    Disposition::Tempfail,
-    Disposition::Discard,
-    Disposition::Hold,
-];
-
 fn disposition(name: &str) -> Disposition {
-    *DISPOSITIONS.iter().find(|one| one.name() == name).unwrap()
+    Disposition::ALL
+        .into_iter()
+        .find(|one| one.name() == name)
+        .unwrap()
 }
 
 fn reply_for(disposition: Disposition) -> Option<Reply> {
@@ -171,12 +174,19 @@ fn every_row_of_the_conformance_table_holds() {
         wanted.reply = reply_for(whole);
         wanted.keep = row.wanted.keep;
         wanted.edits = row.wanted.edits.iter().map(|name| edit(name)).collect();
+        wanted.unkept.clone_from(&row.unkept);
+        wanted.hold_in = match row.wanted.hold_in.as_deref() {
+            Some("store") => HoldIn::Store,
+            Some("mta") | None => HoldIn::MailServer,
+            Some(other) => panic!("{}: {other}", row.name),
+        };
         wanted.recipients = (0..)
             .zip(&row.wanted.recipients)
             .map(|(index, name)| RecipientOutcome {
                 index,
                 disposition: disposition(name),
                 reply: reply_for(disposition(name)),
+                keep: row.wanted.keep_for.contains(&index),
             })
             .collect();
         let transaction = transaction(conduit, can, row.wanted.recipients.len().max(1));
@@ -186,6 +196,13 @@ fn every_row_of_the_conformance_table_holds() {
         let name = &row.name;
         assert_eq!(told.disposition.name(), row.told.disposition, "{name}");
         assert_eq!(told.keep, row.told.keep, "{name}: keep");
+        if let Some(kept_for) = &row.told.kept_for {
+            assert_eq!(&told.kept_for, kept_for, "{name}: kept_for");
+        }
+        if let Some(kept_as) = &row.told.kept_as {
+            let found = told.kept_as.map(Disposition::name);
+            assert_eq!(found, Some(kept_as.as_str()), "{name}: kept_as");
+        }
         let names: Vec<_> = told.edits.iter().map(Edit::name).collect();
         assert_eq!(names, row.told.edits, "{name}: edits");
         let degradations: Vec<_> = told
@@ -212,7 +229,7 @@ fn every_row_of_the_conformance_table_holds() {
 }
 
 fn any_disposition() -> impl Strategy<Value = Disposition> {
-    proptest::sample::select(DISPOSITIONS.to_vec())
+    proptest::sample::select(Disposition::ALL.to_vec())
 }
 
 fn any_capabilities() -> impl Strategy<Value = Capabilities> {
@@ -244,30 +261,60 @@ prop_compose! {
         store in any::<bool>(),
         whole in any_disposition(),
         keep in any::<bool>(),
-        outcomes in proptest::collection::vec(any_disposition(), 0..5),
+        in_store in any::<bool>(),
+        outcomes in proptest::collection::vec((any_disposition(), any::<bool>()), 0..5),
+        unkept in proptest::sample::subsequence(vec![0, 1, 2, 3], 0..=4),
         chosen in proptest::sample::subsequence(edits().to_vec(), 0..=8),
-    ) -> (Verdict, Transaction, Keeping, Vec<Disposition>) {
+    ) -> Case {
         let mut wanted = verdict();
         wanted.disposition = whole;
         wanted.reply = reply_for(whole);
         wanted.keep = keep;
+        wanted.hold_in = if in_store { HoldIn::Store } else { HoldIn::MailServer };
         wanted.edits = chosen;
-        wanted.recipients = (0..).zip(&outcomes).map(|(index, &disposition)| RecipientOutcome {
-            index, disposition, reply: reply_for(disposition),
+        // A policy that keeps nothing for a recipient does not ask for a copy either.
+        wanted.unkept = if outcomes.is_empty() { Vec::new() } else { unkept };
+        wanted.recipients = (0..).zip(&outcomes).map(|(index, &(disposition, keep))| RecipientOutcome {
+            index, disposition, reply: reply_for(disposition), keep: keep && !wanted.unkept.contains(&index),
         }).collect();
         let transaction = transaction(ConduitKind::Milter, can, outcomes.len().max(1));
-        let keeping = if store { Keeping::Available } else { Keeping::Unavailable };
-        (wanted, transaction, keeping, outcomes)
+        let outcomes = outcomes.into_iter().map(|(disposition, _)| disposition).collect();
+        Case { wanted, transaction, store, outcomes }
     }
+}
+
+#[derive(Debug)]
+struct Case {
+    wanted: Verdict,
+    transaction: Transaction,
+    store: bool,
+    outcomes: Vec<Disposition>,
+}
+
+impl Case {
+    fn keeping(&self) -> Keeping {
+        if self.store {
+            Keeping::Available
+        } else {
+            Keeping::Unavailable
+        }
+    }
+
+    fn told(&self) -> Verdict {
+        lower(self.wanted.clone(), &self.transaction, self.keeping())
+    }
+}
+
+/// Whether the copy is for this recipient.
+fn is_kept_for(verdict: &Verdict, index: u32) -> bool {
+    verdict.keep && (verdict.kept_for.is_empty() || verdict.kept_for.contains(&index))
 }
 
 proptest! {
     #[test]
-    fn a_lowered_verdict_can_be_carried_out_and_is_lowered_no_further(
-        (wanted, transaction, keeping, _) in any_case()
-    ) {
-        let told = lower(wanted, &transaction, keeping);
-        let can = transaction.capabilities;
+    fn a_lowered_verdict_can_be_carried_out_and_is_lowered_no_further(case in any_case()) {
+        let told = case.told();
+        let can = case.transaction.capabilities;
         let able = match told.disposition {
             Disposition::Accept => true,
             Disposition::Reject => can.reject,
@@ -282,33 +329,36 @@ proptest! {
         if let Some(reply) = &told.reply {
             prop_assert_eq!(reply.is_permanent(), told.disposition == Disposition::Reject);
         }
-        prop_assert!(!told.keep || keeping == Keeping::Available);
-        prop_assert_eq!(lower(told.clone(), &transaction, keeping), told);
+        prop_assert!(!told.keep || case.store);
+        prop_assert!(told.keep || (told.kept_for.is_empty() && told.kept_as.is_none()));
+        prop_assert_eq!(lower(told.clone(), &case.transaction, case.keeping()), told);
     }
 
     #[test]
-    fn no_recipient_vanishes_without_a_copy_a_refusal_or_the_policys_discard(
-        (wanted, transaction, keeping, outcomes) in any_case()
-    ) {
-        let asked = wanted.clone();
-        let wish = |index: usize| outcomes.get(index).copied().unwrap_or(asked.disposition);
-        let told = lower(wanted, &transaction, keeping);
-        let adds = told.edits.iter().any(|edit| matches!(edit, Edit::AddRecipient { .. }));
-        for index in 0..transaction.envelope.recipients.len() {
-            let removed = told.edits.contains(&Edit::DeleteRecipient {
-                index: u32::try_from(index).unwrap(),
-            });
+    fn no_recipient_vanishes_without_a_copy_a_refusal_or_the_policys_discard(case in any_case()) {
+        let asked = &case.wanted;
+        let told = case.told();
+        let removal = |index| Edit::DeleteRecipient { index };
+        for index in 0..u32::try_from(case.transaction.envelope.recipients.len()).unwrap() {
+            let wish = case.outcomes.get(index as usize).copied().unwrap_or(asked.disposition);
+            let keep = asked.recipients.get(index as usize).map_or(asked.keep, |one| one.keep);
+            let removed = told.edits.contains(&removal(index));
             let gone = told.disposition == Disposition::Discard || removed;
-            let redirected = removed && adds && asked.edits.contains(&Edit::DeleteRecipient {
-                index: u32::try_from(index).unwrap(),
-            });
-            let by_edit = removed && asked.edits.contains(&Edit::DeleteRecipient {
-                index: u32::try_from(index).unwrap(),
-            });
+            let by_edit = removed && asked.edits.contains(&removal(index));
+            // Where nothing can be delayed, what was to be dropped with a copy is not dropped.
+            let dropped = wish == Disposition::Discard && !keep;
             prop_assert!(
-                !gone || told.keep || redirected || by_edit || wish(index) == Disposition::Discard,
-                "recipient {} vanished: wanted {:?}, told {:?}", index, wish(index), told
+                !gone || is_kept_for(&told, index) || by_edit || dropped,
+                "recipient {} vanished: wanted {:?}, told {:?}", index, wish, told
             );
+        }
+    }
+
+    #[test]
+    fn nothing_is_kept_for_those_for_whom_the_policy_keeps_nothing(case in any_case()) {
+        let told = case.told();
+        for &index in case.wanted.unkept.iter().filter(|&&index| (index as usize) < case.outcomes.len()) {
+            prop_assert!(!is_kept_for(&told, index), "{index}: {told:?}");
         }
     }
 }

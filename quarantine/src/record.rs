@@ -1,7 +1,7 @@
 //! What a listing shows of a copy, and what the audit log has.
 
 use mail_parser::MessageParser;
-use millrace_proto::{Edit, Outcome, OutcomeKind, Transaction, Verdict};
+use millrace_proto::{Outcome, OutcomeKind, Transaction, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::when;
@@ -25,8 +25,8 @@ pub struct Record {
     pub sender: String,
     /// The envelope's recipients.
     pub recipients: Vec<String>,
-    /// Recipients that the message was taken from: the copy is kept for them.
-    pub removed: Vec<String>,
+    /// Those of them that the copy is kept for, where it is not for all.
+    pub kept_for: Vec<String>,
     /// The subject, unfolded and with its encoded words decoded.
     pub subject: String,
     /// Bytes of the message.
@@ -37,8 +37,12 @@ pub struct Record {
     pub score: f64,
     /// The policy's revision.
     pub revision: String,
-    /// The disposition that was answered.
+    /// What the policy decided for those that the copy is kept for; what the mail server was told may be
+    /// something else, as where it has no hold.
     pub disposition: String,
+    /// Why it is held; empty where it is not.
+    #[serde(default)]
+    pub reason: String,
     /// What is known of what was done.
     pub state: State,
     /// When it was last sent on: milliseconds since 1970, UTC.
@@ -90,10 +94,10 @@ impl Record {
         content: &[u8],
     ) -> Self {
         let envelope = &transaction.envelope;
-        let removed = verdict.edits.iter().filter_map(|edit| match edit {
-            Edit::DeleteRecipient { index } => envelope.recipients.get(*index as usize),
-            _ => None,
-        });
+        let kept_for = verdict
+            .kept_for
+            .iter()
+            .filter_map(|&index| envelope.recipients.get(index as usize));
         Self {
             id: transaction.id.to_string(),
             hash: hash.to_owned(),
@@ -106,7 +110,7 @@ impl Record {
                 .iter()
                 .map(|path| text(&path.address))
                 .collect(),
-            removed: removed.map(|path| text(&path.address)).collect(),
+            kept_for: kept_for.map(|path| text(&path.address)).collect(),
             subject: subject(content),
             size: content.len() as u64,
             symbols: verdict
@@ -116,7 +120,12 @@ impl Record {
                 .collect(),
             score: verdict.score,
             revision: verdict.revision.to_string(),
-            disposition: verdict.disposition.name().to_owned(),
+            disposition: verdict
+                .kept_as
+                .unwrap_or(verdict.disposition)
+                .name()
+                .to_owned(),
+            reason: verdict.hold_reason.clone(),
             state: State::Unconfirmed,
             released: None,
         }

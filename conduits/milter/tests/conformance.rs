@@ -9,8 +9,8 @@ use millrace_milter::{
     Actions, Answer, Command, Event, FrameDecoder, Offer, RawPath, Response, Session, Steps, Wanted,
 };
 use millrace_proto::{
-    ConduitKind, Direction, Disposition, Edit, Keeping, LineEnding, RecipientOutcome, Reply,
-    Revision, Transaction, TransactionId, Verdict, lower,
+    ConduitKind, Direction, Disposition, Edit, HoldIn, Keeping, LineEnding, RecipientOutcome,
+    Reply, Revision, Transaction, TransactionId, Verdict, lower,
 };
 use serde::Deserialize;
 
@@ -27,6 +27,8 @@ struct Row {
     cannot: Vec<String>,
     #[serde(default)]
     store: bool,
+    #[serde(default)]
+    unkept: Vec<u32>,
     wanted: Side,
     told: Side,
     seen: String,
@@ -41,6 +43,10 @@ struct Side {
     edits: Vec<String>,
     #[serde(default)]
     keep: bool,
+    #[serde(default)]
+    keep_for: Vec<u32>,
+    #[serde(default)]
+    hold_in: String,
 }
 
 #[test]
@@ -112,7 +118,9 @@ fn carried_out(row: &Row) -> Vec<Response> {
     } else {
         Keeping::Unavailable
     };
-    let verdict = lower(wanted(&row.wanted), &transaction, keeping);
+    let mut verdict = wanted(&row.wanted);
+    verdict.unkept.clone_from(&row.unkept);
+    let verdict = lower(verdict, &transaction, keeping);
     assert_eq!(
         verdict.disposition,
         disposition(&row.told.disposition),
@@ -182,14 +190,8 @@ fn denied(cannot: &[String]) -> Actions {
 }
 
 fn disposition(name: &str) -> Disposition {
-    let all = [
-        Disposition::Accept,
-        Disposition::Reject,
-        Disposition::Tempfail,
-        Disposition::Discard,
-        Disposition::Hold,
-    ];
-    all.into_iter()
+    Disposition::ALL
+        .into_iter()
         .find(|known| known.name() == name)
         .expect("a disposition")
 }
@@ -219,8 +221,13 @@ fn wanted(side: &Side) -> Verdict {
                 index,
                 disposition: disposition(name),
                 reply: reply_for(disposition(name)),
+                keep: side.keep_for.contains(&index),
             })
             .collect(),
+        hold_in: match side.hold_in.as_str() {
+            "store" => HoldIn::Store,
+            _ => HoldIn::MailServer,
+        },
         ..Verdict::accept(revision, "node".into())
     }
 }

@@ -212,6 +212,7 @@ fn wanted(side: &Side) -> Verdict {
                 index,
                 disposition: disposition(name),
                 reply: judged(disposition(name)).reply,
+                keep: false,
             })
             .collect(),
         ..judged(disposition(&side.disposition))

@@ -16,6 +16,8 @@ pub(super) struct Document {
     pub(super) trust_own_headers: bool,
     pub(super) own_headers: Vec<Spanned<String>>,
     pub(super) union_of_edits: bool,
+    pub(super) keep: Option<Spanned<Words>>,
+    pub(super) hold: HoldPlace,
     pub(super) size_limit: Option<Spanned<Size>>,
     pub(super) include: Vec<Spanned<String>>,
     pub(super) limits: LimitsTable,
@@ -246,6 +248,7 @@ pub(super) struct Action {
     pub(super) _description: Option<String>,
     #[serde(default)]
     pub(super) keep: bool,
+    pub(super) hold: Option<Spanned<HoldPlace>>,
 }
 
 /// What ends the search for an action.
@@ -257,6 +260,17 @@ pub(super) enum Final {
     Tempfail,
     Discard,
     Hold,
+}
+
+/// Where held mail waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum HoldPlace {
+    /// In the mail server's own hold.
+    #[default]
+    Mta,
+    /// In the store of kept copies.
+    Store,
 }
 
 /// `[[override]]`.
@@ -271,8 +285,8 @@ pub(super) struct Override {
     pub(super) recipient_domain: Option<Spanned<Words>>,
     #[serde(rename = "description")]
     pub(super) _description: Option<String>,
-    #[serde(rename = "keep")]
-    pub(super) _keep: Option<bool>,
+    pub(super) keep: Option<Spanned<Words>>,
+    pub(super) hold: Option<HoldPlace>,
 }
 
 /// One text, or a list of them.

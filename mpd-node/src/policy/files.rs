@@ -18,6 +18,8 @@ const MAX_FILE: u64 = 64 << 20;
 #[derive(Debug)]
 pub(crate) struct Files {
     place: Place,
+    /// A file that is to be as it would be after a change.
+    instead: Option<(String, String)>,
     /// What was read, by its path as the policy has it.
     read: BTreeMap<String, Arc<str>>,
 }
@@ -33,7 +35,16 @@ impl Files {
     pub(crate) fn in_folder(folder: &Path) -> Self {
         Self {
             place: Place::Folder(folder.to_owned()),
+            instead: None,
             read: BTreeMap::new(),
+        }
+    }
+
+    /// The files of a folder, but one of them with another text.
+    pub(crate) fn in_folder_with(folder: &Path, name: &str, text: &str) -> Self {
+        Self {
+            instead: Some((name.to_owned(), text.to_owned())),
+            ..Self::in_folder(folder)
         }
     }
 
@@ -41,6 +52,7 @@ impl Files {
     pub(crate) fn in_memory(files: BTreeMap<String, String>) -> Self {
         Self {
             place: Place::Memory(files),
+            instead: None,
             read: BTreeMap::new(),
         }
     }
@@ -73,8 +85,10 @@ impl Files {
                 "name a file beside policy.toml, such as lists/blocked.txt",
             ));
         }
-        let text = match &self.place {
-            Place::Folder(_) => {
+        let instead = self.instead.as_ref().filter(|(of, _)| of == name);
+        let text = match (&self.place, instead) {
+            (_, Some((_, text))) => text.clone(),
+            (Place::Folder(_), None) => {
                 let length = std::fs::metadata(&shown).map_or(0, |file| file.len());
                 if length > MAX_FILE {
                     return Err(ConfigError::in_file(
@@ -85,7 +99,7 @@ impl Files {
                 }
                 config::read(&shown)?
             }
-            Place::Memory(files) => files.get(name).cloned().ok_or_else(|| {
+            (Place::Memory(files), None) => files.get(name).cloned().ok_or_else(|| {
                 ConfigError::in_file(
                     &shown,
                     "cannot be read: there is no such file",

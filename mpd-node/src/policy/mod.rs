@@ -15,6 +15,7 @@ mod list;
 mod parts;
 mod pattern;
 mod scope;
+mod sender_list;
 mod store;
 mod symbol;
 mod template;
@@ -25,17 +26,20 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use millrace_proto::{ClientName, Direction, Peer, Plan, Revision, Stage, StageMacros, StageSet};
+use millrace_proto::{
+    ClientName, Direction, HoldIn, Peer, Plan, Revision, Stage, StageMacros, StageSet,
+};
 
 pub use builtin::WriteDefaultError;
 pub use folder::{FolderSource, FolderStatus};
+pub use sender_list::{SenderListEdit, SenderListError};
 pub use store::PolicyStore;
 
 pub(crate) use attachment::AttachmentRule;
 pub(crate) use document::{ListAction, Target};
 pub(crate) use list::NetworkSet;
 pub(crate) use parts::{
-    Action, EditTemplate, HeaderName, Level, List, NamedExpression, Override, Patterns,
+    Action, EditTemplate, HeaderName, Kept, Level, List, NamedExpression, Override, Patterns,
     ReplyTemplate, Rule, Subject, Thresholds,
 };
 pub(crate) use pattern::PatternSet;
@@ -72,6 +76,8 @@ pub struct Policy {
     own_headers: Vec<HeaderName>,
     /// By the checks' places.
     optional_checks: Vec<bool>,
+    keep: Option<Kept>,
+    hold: HoldIn,
     /// The TOML files, for people who ask.
     texts: BTreeMap<String, Arc<str>>,
 }
@@ -91,6 +97,13 @@ impl Policy {
     /// A file cannot be read, or the policy has mistakes.
     pub fn load(folder: &Path) -> Result<Arc<Self>, PolicyErrors> {
         compile::compile(Files::in_folder(folder))
+            .map(|(policy, _)| Arc::new(policy))
+            .map_err(|(errors, _)| errors)
+    }
+
+    /// Compiles the policy in a folder as it would be with another text in one file.
+    fn load_with(folder: &Path, name: &str, text: &str) -> Result<Arc<Self>, PolicyErrors> {
+        compile::compile(Files::in_folder_with(folder, name, text))
             .map(|(policy, _)| Arc::new(policy))
             .map_err(|(errors, _)| errors)
     }
@@ -214,6 +227,32 @@ impl Policy {
 
     pub(crate) fn own_headers(&self) -> &[HeaderName] {
         &self.own_headers
+    }
+
+    /// What is kept apart from actions that say so; overrides may say otherwise.
+    pub(crate) fn keep(&self) -> Option<&Kept> {
+        self.keep.as_ref()
+    }
+
+    /// Where holds wait; actions and overrides may say otherwise.
+    pub(crate) fn hold(&self) -> HoldIn {
+        self.hold
+    }
+
+    /// Whether it wants a store for kept copies.
+    pub(crate) fn wants_store(&self) -> bool {
+        let keeps = |kept: &Option<Kept>| matches!(kept, Some(Kept::Dispositions(_)));
+        let holds = |hold: Option<HoldIn>| hold == Some(HoldIn::Store);
+        keeps(&self.keep)
+            || holds(Some(self.hold))
+            || self
+                .actions
+                .iter()
+                .any(|action| action.keep || holds(action.hold))
+            || self
+                .overrides
+                .iter()
+                .any(|change| keeps(&change.keep) || holds(change.hold))
     }
 
     pub(crate) fn trusts_own_headers(&self) -> bool {

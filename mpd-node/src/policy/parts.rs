@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millrace_proto::{Disposition, PolicyLine, Stage};
+use millrace_proto::{Disposition, HoldIn, PolicyLine, Stage};
 
 use super::document::{ListAction, Target};
 use super::expression::Expression;
@@ -93,6 +93,17 @@ pub(crate) struct Action {
     pub(crate) reason: Template,
     pub(crate) edits: Box<[EditTemplate]>,
     pub(crate) keep: bool,
+    /// Where this hold waits; `None` for where the policy's holds do.
+    pub(crate) hold: Option<HoldIn>,
+}
+
+/// `keep` of the policy or of an override: what is kept apart from actions that say so themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// What ends so.
+    Dispositions(Box<[Disposition]>),
+    /// Nothing, whatever actions say.
+    Nothing,
 }
 
 /// The score from which an action is done.
@@ -147,6 +158,8 @@ pub(crate) struct Override {
     pub(crate) thresholds: Vec<(usize, f64)>,
     /// Actions that are not done, by their index.
     pub(crate) without: Vec<usize>,
+    pub(crate) keep: Option<Kept>,
+    pub(crate) hold: Option<HoldIn>,
 }
 
 impl List {

@@ -4,6 +4,7 @@ use super::*;
 
 mod documents;
 mod folders;
+mod keeping;
 mod slips;
 
 /// Compiles a `policy.toml` and the files beside it.
@@ -14,6 +15,28 @@ fn compile(main: &str, beside: &[(&str, &str)]) -> Result<Arc<Policy>, PolicyErr
         .collect();
     files.insert("policy.toml".to_owned(), main.to_owned());
     Policy::from_files(files)
+}
+
+/// Document, line, key, what the problem holds, what the remedy holds.
+type Refused = (&'static str, u32, &'static str, &'static str, &'static str);
+
+fn assert_refused(refused: &[Refused]) {
+    for (document, line, key, problem, remedy) in refused {
+        let errors = compile(document, &[]).map(|_| ()).expect_err(document);
+        let error = &errors.0[0];
+        assert_eq!(error.file, "policy.toml", "{document}");
+        assert_eq!(error.line, Some(*line), "{document}\n{error}");
+        assert_eq!(
+            error.key.as_deref().unwrap_or_default(),
+            *key,
+            "{document}\n{error}"
+        );
+        assert!(error.problem.contains(problem), "{document}\n{error}");
+        assert!(
+            error.remedy.contains(remedy) && (!error.remedy.is_empty()),
+            "{document}\n{error}"
+        );
+    }
 }
 
 #[test]

@@ -2,19 +2,22 @@
 
 use std::sync::Arc;
 
-use millrace_proto::{Disposition, Edit, Reply, Stage};
+use millrace_proto::{Disposition, Edit, HoldIn, Reply, Stage};
 
 use super::classes::Class;
 use super::weigh::Weighed;
 use crate::actions::{self, Edits, Values};
 use crate::checks::Facts;
-use crate::policy::{Action, Level, Policy};
+use crate::policy::{Action, Kept, Level, Policy};
 
 /// What becomes of a message, and how it is changed.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Decision {
     pub(super) disposition: Disposition,
     pub(super) keep: bool,
+    /// The policy keeps no copies of this.
+    pub(super) unkept: bool,
+    pub(super) hold_in: HoldIn,
     pub(super) reply: Option<Reply>,
     pub(super) hold_reason: String,
     pub(super) edits: Edits,
@@ -36,6 +39,8 @@ pub(super) struct Refusal {
 struct Terms<'a> {
     thresholds: Vec<f64>,
     actions: Vec<(usize, &'a Action)>,
+    keep: Option<&'a Kept>,
+    hold: HoldIn,
 }
 
 /// Decides. `removed` are the edits that are made anyhow.
@@ -68,6 +73,8 @@ pub(super) fn decide(
     let mut decision = Decision {
         disposition: Disposition::Accept,
         keep: false,
+        unkept: false,
+        hold_in: terms.hold,
         reply: None,
         hold_reason: String::new(),
         edits: Edits::default(),
@@ -104,6 +111,7 @@ pub(super) fn decide(
                 .and_then(|reply| actions::reply(reply, &values));
             if disposition == Disposition::Hold {
                 decision.hold_reason = values.render(&action.reason);
+                decision.hold_in = action.hold.unwrap_or(terms.hold);
             }
         }
         if let Some(message) = facts.message {
@@ -111,6 +119,14 @@ pub(super) fn decide(
                 .edits
                 .apply(&action.edits, &values, message, removed);
         }
+    }
+    match terms.keep {
+        None => {}
+        Some(Kept::Nothing) => {
+            decision.keep = false;
+            decision.unkept = true;
+        }
+        Some(Kept::Dispositions(kept)) => decision.keep |= kept.contains(&decision.disposition),
     }
     decision
 }
@@ -160,6 +176,7 @@ impl<'a> Terms<'a> {
         let transaction = facts.transaction;
         let mut thresholds = policy.thresholds().values.clone();
         let mut without = Vec::new();
+        let (mut keep, mut hold) = (policy.keep(), policy.hold());
         for change in policy.overrides() {
             if !change.scope.covers(transaction) || !change.scope.covers_recipients(&class.scopes) {
                 continue;
@@ -168,6 +185,8 @@ impl<'a> Terms<'a> {
                 thresholds[*at] = *value;
             }
             without.extend_from_slice(&change.without);
+            keep = change.keep.as_ref().or(keep);
+            hold = change.hold.unwrap_or(hold);
         }
         let actions = policy
             .actions()
@@ -182,6 +201,8 @@ impl<'a> Terms<'a> {
         Self {
             thresholds,
             actions,
+            keep,
+            hold,
         }
     }
 

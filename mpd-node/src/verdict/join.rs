@@ -1,7 +1,7 @@
 //! From the decisions for each class of recipients to one verdict.
 
 use bytes::Bytes;
-use millrace_proto::{Disposition, Edit, RecipientOutcome, Verdict};
+use millrace_proto::{Disposition, Edit, HoldIn, RecipientOutcome, Verdict};
 
 use super::classes::Class;
 use super::decide::Decision;
@@ -21,12 +21,18 @@ pub(super) fn join(
         verdict.score = worst.score;
         verdict.threshold = worst.threshold;
     }
-    verdict.keep = decisions.iter().any(|decision| decision.keep);
+    let held = |decision: &&Decision| decision.disposition == Disposition::Hold;
+    // In the mail server's own hold, unless the policy prefers the store for all who are to be held.
+    let mut holding = decisions.iter().filter(held).peekable();
+    if holding.peek().is_some() && holding.all(|decision| decision.hold_in == HoldIn::Store) {
+        verdict.hold_in = HoldIn::Store;
+    }
     if decisions.len() == 1 {
         let Some(only) = decisions.pop() else {
             return;
         };
         verdict.disposition = only.disposition;
+        verdict.keep = only.keep;
         verdict.reply = only.reply;
         verdict.hold_reason = only.hold_reason;
         verdict.edits.extend(only.edits.headers);
@@ -62,15 +68,16 @@ pub(super) fn join(
 
     let whole = &decisions[0];
     verdict.disposition = whole.disposition;
+    verdict.keep = whole.keep;
     verdict.reply.clone_from(&whole.reply);
-    if let Some(held) = decisions
-        .iter()
-        .find(|decision| decision.disposition == Disposition::Hold)
-    {
+    if let Some(held) = decisions.iter().find(held) {
         verdict.hold_reason.clone_from(&held.hold_reason);
     }
     for (class, decision) in classes.iter().zip(&decisions).skip(1) {
-        if decision.disposition == whole.disposition && decision.reply == whole.reply {
+        let same = decision.disposition == whole.disposition
+            && decision.reply == whole.reply
+            && decision.keep == whole.keep;
+        if same {
             continue;
         }
         verdict.recipients.extend(
@@ -81,6 +88,7 @@ pub(super) fn join(
                     index,
                     disposition: decision.disposition,
                     reply: decision.reply.clone(),
+                    keep: decision.keep,
                 }),
         );
     }

@@ -61,6 +61,16 @@ pub(crate) fn judge(
     verdict.findings = told(policy, &weighed);
     verdict.edits = removed;
     let count = transaction.envelope.recipients.len();
+    verdict.unkept = classes
+        .iter()
+        .zip(&decisions)
+        .filter(|(_, decision)| decision.unkept)
+        .flat_map(|(class, _)| class.indexes(count))
+        .collect();
+    let keeping = match decisions.iter().all(|decision| decision.unkept) {
+        true => Keeping::Unavailable,
+        false => keeping,
+    };
     join::join(&mut verdict, policy, count, &classes, decisions);
     lower(finish(verdict, findings), transaction, keeping)
 }

@@ -11,6 +11,7 @@ use millrace_proto::{
 
 use super::*;
 
+mod keeping;
 mod lists;
 mod recipients;
 mod stamps;
@@ -58,13 +59,22 @@ const PLAIN: &str = "From: Alice <alice@sender.example>\r\nTo: bob@here.example\
     Date: Mon, 1 Jan 2024 10:00:00 +0000\r\nMessage-ID: <1@sender.example>\r\n\r\nHow are you?\r\n";
 
 fn judged(policy: &Policy, transaction: &Transaction, content: &str) -> Verdict {
+    judged_with(policy, transaction, content, Keeping::Unavailable)
+}
+
+fn judged_with(
+    policy: &Policy,
+    transaction: &Transaction,
+    content: &str,
+    keeping: Keeping,
+) -> Verdict {
     let message = Message::parse(Bytes::copy_from_slice(content.as_bytes()), policy.limits());
     judge(
         policy,
         &Arc::from("node-1"),
         transaction,
         &message,
-        Keeping::Unavailable,
+        keeping,
         &Stamped::No,
         false,
     )

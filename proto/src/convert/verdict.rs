@@ -8,7 +8,7 @@ use crate::error::InvalidMessage;
 use crate::pb;
 use crate::reply::Reply;
 use crate::verdict::{
-    CheckTime, Degradation, Disposition, Edit, Finding, Outcome, OutcomeKind, PolicyLine,
+    CheckTime, Degradation, Disposition, Edit, Finding, HoldIn, Outcome, OutcomeKind, PolicyLine,
     RecipientOutcome, Settlement, Unscanned, Verdict,
 };
 
@@ -26,6 +26,14 @@ impl TryFrom<pb::Verdict> for Verdict {
     type Error = InvalidMessage;
 
     fn try_from(raw: pb::Verdict) -> Result<Self, InvalidMessage> {
+        let kept_as = match raw.kept_as() {
+            pb::Disposition::Unspecified => None,
+            other => Some(other.try_into()?),
+        };
+        let hold_in = match raw.hold_in() {
+            pb::HoldIn::Unspecified | pb::HoldIn::MailServer => HoldIn::MailServer,
+            pb::HoldIn::Store => HoldIn::Store,
+        };
         Ok(Self {
             disposition: raw.disposition().try_into()?,
             keep: raw.keep,
@@ -48,6 +56,10 @@ impl TryFrom<pb::Verdict> for Verdict {
             node: raw.node.into(),
             times: raw.times.into_iter().map(CheckTime::from).collect(),
             hold_reason: raw.hold_reason,
+            hold_in,
+            kept_for: raw.kept_for,
+            unkept: Vec::new(),
+            kept_as,
         })
     }
 }
@@ -91,6 +103,16 @@ impl From<Verdict> for pb::Verdict {
             node: verdict.node.as_ref().to_owned(),
             times: verdict.times.into_iter().map(pb::CheckTime::from).collect(),
             hold_reason: verdict.hold_reason,
+            kept_for: verdict.kept_for,
+            kept_as: verdict
+                .kept_as
+                .map_or(pb::Disposition::Unspecified, pb::Disposition::from)
+                .into(),
+            hold_in: match verdict.hold_in {
+                HoldIn::MailServer => pb::HoldIn::MailServer,
+                HoldIn::Store => pb::HoldIn::Store,
+            }
+            .into(),
         }
     }
 }
@@ -240,6 +262,7 @@ impl TryFrom<pb::RecipientOutcome> for RecipientOutcome {
             index: raw.index,
             disposition: raw.disposition().try_into()?,
             reply: raw.reply.map(Reply::try_from).transpose()?,
+            keep: raw.keep,
         })
     }
 }
@@ -250,6 +273,7 @@ impl From<&RecipientOutcome> for pb::RecipientOutcome {
             index: outcome.index,
             disposition: pb::Disposition::from(outcome.disposition).into(),
             reply: outcome.reply.as_ref().map(pb::Reply::from),
+            keep: outcome.keep,
         }
     }
 }

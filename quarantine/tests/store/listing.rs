@@ -18,7 +18,7 @@ async fn a_listing_tells_what_was_promised_and_what_was_done() {
     let record = all(&store).await.remove(0);
     assert_eq!(record.state, State::Unconfirmed);
     assert_eq!(record.subject, "folded over \u{1b}[31m lines");
-    assert_eq!(record.removed, ["bob@here.example"]);
+    assert_eq!(record.kept_for, ["bob@here.example"]);
     assert_eq!(record.time, NOW);
     assert_eq!(
         (record.disposition.as_str(), record.score),

@@ -61,6 +61,7 @@ pub(crate) fn verdict(disposition: Disposition) -> Verdict {
             policy_line: None,
         }],
         edits: vec![Edit::DeleteRecipient { index: 0 }],
+        kept_for: vec![0],
         ..Verdict::accept(Revision::new("abc").unwrap(), "node-1".into())
     }
 }

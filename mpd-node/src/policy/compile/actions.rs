@@ -129,6 +129,7 @@ impl Compiler {
             reason,
             edits: edits.into(),
             keep: written.keep,
+            hold: self.hold_of_action(source, key, written),
         })
     }
 
@@ -228,6 +229,8 @@ impl Compiler {
                 scope,
                 thresholds: values,
                 without,
+                keep: self.kept(source, &format!("{key}.keep"), written.keep.as_ref()),
+                hold: written.hold.as_ref().map(Into::into),
             });
         }
         overrides

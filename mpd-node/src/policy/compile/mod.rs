@@ -139,8 +139,11 @@ impl Compiler {
         let actions = self.actions(&source, &document, &thresholds);
         let overrides = self.overrides(&source, &document, &thresholds, &actions);
         let own_headers = self.own_headers(&source, &document, &actions);
+        let keep = self.kept(&source, "keep", document.keep.as_ref());
         Some(Policy {
             revision: self.files.revision(),
+            keep,
+            hold: (&document.hold).into(),
             trusted: self.trusted(&source, &document),
             trust_own_headers: document.trust_own_headers,
             union_of_edits: document.union_of_edits,
@@ -176,7 +179,7 @@ impl Compiler {
                 &source,
                 span,
                 key,
-                "only an action keeps a copy",
+                "keeps no copy",
                 "move it to an [[action]]; its `when` can be the symbol of a list or a rule",
             );
         }

@@ -2,8 +2,7 @@
 
 use super::*;
 
-/// Document, line, key, what the problem holds, what the remedy holds.
-const REFUSED: &[(&str, u32, &str, &str, &str)] = &[
+const REFUSED: &[Refused] = &[
     (
         "scors = 1",
         1,
@@ -509,15 +508,6 @@ const REFUSED: &[(&str, u32, &str, &str, &str)] = &[
         "there is no action",
         "actions are",
     ),
-    // Kept copies.
-    (
-        "[[list]]\nsymbol = 'A'\nmatch = 'peer'\naction = 'reject'\nkeep = true",
-        5,
-        "list[0].keep",
-        "only an action",
-        "move it to an [[action]]",
-    ),
-    ("keep = true", 1, "keep", "only an action", "move it"),
     // No TOML.
     ("[[rule]\n", 1, "", "", ""),
     ("a = = 1", 1, "", "", ""),
@@ -525,22 +515,7 @@ const REFUSED: &[(&str, u32, &str, &str, &str)] = &[
 
 #[test]
 fn each_mistake_is_told_with_place_key_and_remedy() {
-    for (document, line, key, problem, remedy) in REFUSED {
-        let errors = compile(document, &[]).map(|_| ()).expect_err(document);
-        let error = &errors.0[0];
-        assert_eq!(error.file, "policy.toml", "{document}");
-        assert_eq!(error.line, Some(*line), "{document}\n{error}");
-        assert_eq!(
-            error.key.as_deref().unwrap_or_default(),
-            *key,
-            "{document}\n{error}"
-        );
-        assert!(error.problem.contains(problem), "{document}\n{error}");
-        assert!(
-            error.remedy.contains(remedy) && (!error.remedy.is_empty()),
-            "{document}\n{error}"
-        );
-    }
+    assert_refused(REFUSED);
 }
 
 #[test]
