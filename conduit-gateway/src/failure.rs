@@ -27,6 +27,8 @@ pub enum FailureKind {
     UnknownRevision,
     /// No node lets this gateway speak for the client: its certificate has no right to.
     Denied,
+    /// The copy that the verdict would promise cannot be kept: the store is full, slow or away.
+    Store,
     /// The message could not be written to, or read back from, the spool folder.
     Spool,
     /// A fault of ours.
@@ -74,7 +76,7 @@ pub(crate) struct Failure {
 
 impl FailureKind {
     /// All kinds.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::NoNode,
         Self::Deadline,
         Self::Overload,
@@ -83,6 +85,7 @@ impl FailureKind {
         Self::PolicyMissing,
         Self::UnknownRevision,
         Self::Denied,
+        Self::Store,
         Self::Spool,
         Self::Internal,
     ];
@@ -99,6 +102,7 @@ impl FailureKind {
             Self::PolicyMissing => "policy-missing",
             Self::UnknownRevision => "unknown-revision",
             Self::Denied => "denied",
+            Self::Store => "store",
             Self::Spool => "spool",
             Self::Internal => "internal",
         }
@@ -117,6 +121,7 @@ impl FailureKind {
             | Self::PolicyMissing
             | Self::UnknownRevision
             | Self::Denied
+            | Self::Store
             | Self::Spool
             | Self::Internal => FailureAction::Tempfail,
         }
@@ -133,7 +138,7 @@ impl FailureKind {
             Self::PolicyMissing => "the mail filter has no policy yet",
             Self::UnknownRevision => "the mail filter's policy has just changed",
             Self::Denied => "the mail filter is not set up for this server",
-            Self::Spool => "the mail filter has no room for the message",
+            Self::Store | Self::Spool => "the mail filter has no room for the message",
             Self::Internal => "the mail filter failed",
         }
     }
@@ -144,7 +149,7 @@ impl FailureKind {
         match self {
             Self::Oversize => "3.4",
             Self::Overload => "3.2",
-            Self::Spool => "3.1",
+            Self::Store | Self::Spool => "3.1",
             Self::NoNode
             | Self::Deadline
             | Self::Malformed
@@ -220,6 +225,16 @@ impl FailureAction {
     }
 }
 
+impl FailureAction {
+    /// A refusal for good would lose the copy that it was to come with.
+    fn unless_lost(self, kind: FailureKind) -> Self {
+        match (self, kind) {
+            (Self::Reject, FailureKind::Store) => Self::Tempfail,
+            (action, _) => action,
+        }
+    }
+}
+
 impl fmt::Display for FailureAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -246,7 +261,7 @@ impl FailureTable {
         Self { rows }
     }
 
-    /// What is done about a failure of this kind.
+    /// What is done about a failure of this kind. Where a copy was to be kept, it is not refused without one.
     #[must_use]
     pub fn action(
         &self,
@@ -261,7 +276,7 @@ impl FailureTable {
                     && row.direction.is_none_or(|wanted| wanted == direction)
                     && (row.kinds.is_empty() || row.kinds.contains(&kind))
             })
-            .map_or_else(|| kind.default_action(), |row| row.action)
+            .map_or_else(|| kind.default_action(), |row| row.action.unless_lost(kind))
     }
 }
 
@@ -283,6 +298,7 @@ impl From<CallError> for Failure {
             CallError::Overloaded(_) => FailureKind::Overload,
             CallError::NoPolicy(_) => FailureKind::PolicyMissing,
             CallError::Denied(_) => FailureKind::Denied,
+            CallError::Store(_) => FailureKind::Store,
             // We cancel calls only where nobody waits for the answer; a node whose calls end so has gone away.
             CallError::Unavailable(_) | CallError::Cancelled => FailureKind::NoNode,
             CallError::Deadline => FailureKind::Deadline,
@@ -323,6 +339,12 @@ mod tests {
                 direction: None,
                 kinds: vec![FailureKind::Oversize],
                 action: FailureAction::Tempfail,
+            },
+            FailureRow {
+                client: Some(client("archive")),
+                direction: None,
+                kinds: vec![],
+                action: FailureAction::Reject,
             },
         ]);
         for (name, direction, kind, expected) in [
@@ -367,6 +389,19 @@ mod tests {
                 Direction::Inbound,
                 FailureKind::Oversize,
                 FailureAction::Reject,
+            ),
+            // Whatever the row says of all kinds.
+            (
+                "archive",
+                Direction::Inbound,
+                FailureKind::NoNode,
+                FailureAction::Reject,
+            ),
+            (
+                "archive",
+                Direction::Inbound,
+                FailureKind::Store,
+                FailureAction::Tempfail,
             ),
         ] {
             assert_eq!(

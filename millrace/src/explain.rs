@@ -151,6 +151,10 @@ fn explain(record: &VerdictRecord, out: &mut String) -> std::fmt::Result {
         other => format!("NOT carried out as decided: {}", safe(other)),
     };
     writeln!(out, "  done         {done}")?;
+    if record.kept {
+        let id = safe(&record.transaction_id);
+        writeln!(out, "  kept         a copy: millrace quarantine show {id}")?;
+    }
     writeln!(
         out,
         "  message      from <{}> to {}, {} bytes, decided at stage {}",

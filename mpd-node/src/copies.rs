@@ -19,6 +19,8 @@ pub(crate) struct Copies {
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
+/// For one copy: a store that takes longer is as good as away, and the caller's time is not to be used up by it.
+const PATIENCE: Duration = Duration::from_secs(20);
 const BEFORE_THE_FIRST: Duration = Duration::from_secs(60);
 const BETWEEN_EXPIRIES: Duration = Duration::from_secs(3600);
 
@@ -65,11 +67,14 @@ impl Copies {
         if transaction.conduit == ConduitKind::Scan {
             return Ok(());
         }
-        let kept = self.store.keep(transaction, verdict, content).await;
-        kept.map_err(|error| {
-            tracing::error!(transaction = %transaction.id, %error, "a copy could not be kept, so there is no verdict");
-            CallError::Unavailable(format!("the copy that the policy asks for cannot be kept: {error}"))
-        })
+        let keeping = self.store.keep(transaction, verdict, content);
+        let problem = match tokio::time::timeout(PATIENCE, keeping).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("the store has not answered within {} s", PATIENCE.as_secs()),
+        };
+        tracing::error!(transaction = %transaction.id, problem, "a copy could not be kept, so there is no verdict");
+        Err(CallError::Store(problem))
     }
 
     /// Notes what was done, in the background: a settlement that is lost costs a word in a listing.

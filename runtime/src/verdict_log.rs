@@ -10,7 +10,7 @@
 //! | `client` | configured name of the MTA or listener that the message came in by |
 //! | `direction` | `inbound`, `outbound`, `local` |
 //! | `conduit` | what carried it: `milter`, `qmail-queue`, … |
-//! | `stage` | when the verdict was given: `connect`, `helo`, `mail`, `rcpt`, `data`, `message` |
+//! | `stage` | when the verdict was given: `connect`, `helo`, `mail`, `rcpt`, `data`, `end-of-message` |
 //! | `peer` | address of the SMTP client |
 //! | `helo` | what it called itself |
 //! | `sender` | envelope sender, empty for a bounce |
@@ -19,6 +19,7 @@
 //! | `size` | bytes of content, 0 where there was none yet |
 //! | `revision` | policy revision that decided |
 //! | `disposition` | `accept`, `reject`, `tempfail`, `discard`, `hold` |
+//! | `kept` | `yes` where a copy is in the store of kept copies, else `no` |
 //! | `reply` | SMTP reply that policy asked for, if any |
 //! | `score`, `threshold` | points, and the mark from which the policy acts |
 //! | `symbols` | findings: name, score, detail, policy line |
@@ -80,6 +81,8 @@ pub struct VerdictLine<'a> {
     pub revision: &'a str,
     /// Disposition.
     pub disposition: &'a str,
+    /// Whether a copy is kept.
+    pub kept: bool,
     /// SMTP reply.
     pub reply: &'a [u8],
     /// Score.

@@ -4,8 +4,8 @@ use std::fs;
 
 use crate::ran::{millrace, millrace_reading};
 
-const HUMAN: &str = "2026-11-22T21:01:41.123456Z INFO millrace::verdict: queue_id=4bXyZ1234 transaction_id=01a20522-a3df-70f8-949e-47a2024b1ba6 client=mx1 direction=inbound conduit=milter stage=message peer=192.0.2.7 helo=mail.example sender=a@example.org recipients=b@example.net,c@example.net recipients_total=40 size=4096 revision=ab12cd34 disposition=reject reply=\"550 5.7.1 This is spam\" score=1002.50 threshold=15.00 symbols=GTUBE(1000.00)[policy.toml:12],URI_LISTED(2.50){evil.example}[policy.toml:40] degradations=\"\" unscanned=\"clamav{timed out}\" node=node-1 duration_us=812 outcome=carried-out";
-const JSON: &str = r#"{"timestamp":"2026-11-22T21:01:42.123456Z","level":"INFO","target":"millrace::verdict","queue_id":"4bXyZ5678","transaction_id":"01a20522-a3df-70f8-949e-47a2024b1bff","client":"mx1","direction":"inbound","conduit":"milter","stage":"message","peer":"192.0.2.8","helo":"mail.example","sender":"","recipients":["b@example.net"],"recipients_total":1,"size":100,"revision":"ab12cd34","disposition":"accept","reply":"","score":0,"threshold":15,"symbols":[],"degradations":["hold -> tempfail: no hold here"],"unscanned":[],"node":"node-2","duration_us":90,"outcome":"the mail server withdrew it"}"#;
+const HUMAN: &str = "2026-11-22T21:01:41.123456Z INFO millrace::verdict: queue_id=4bXyZ1234 transaction_id=01a20522-a3df-70f8-949e-47a2024b1ba6 client=mx1 direction=inbound conduit=milter stage=end-of-message peer=192.0.2.7 helo=mail.example sender=a@example.org recipients=b@example.net,c@example.net recipients_total=40 size=4096 revision=ab12cd34 disposition=reject kept=yes reply=\"550 5.7.1 This is spam\" score=1002.50 threshold=15.00 symbols=GTUBE(1000.00)[policy.toml:12],URI_LISTED(2.50){evil.example}[policy.toml:40] degradations=\"\" unscanned=\"clamav{timed out}\" node=node-1 duration_us=812 outcome=carried-out";
+const JSON: &str = r#"{"timestamp":"2026-11-22T21:01:42.123456Z","level":"INFO","target":"millrace::verdict","queue_id":"4bXyZ5678","transaction_id":"01a20522-a3df-70f8-949e-47a2024b1bff","client":"mx1","direction":"inbound","conduit":"milter","stage":"end-of-message","peer":"192.0.2.8","helo":"mail.example","sender":"","recipients":["b@example.net"],"recipients_total":1,"size":100,"revision":"ab12cd34","disposition":"accept","reply":"","score":0,"threshold":15,"symbols":[],"degradations":["hold -> tempfail: no hold here"],"unscanned":[],"node":"node-2","duration_us":90,"outcome":"the mail server withdrew it"}"#;
 
 fn log() -> String {
     format!(
@@ -67,14 +67,14 @@ fn several_logs_are_searched_and_all_stages_shown() {
     };
     fs::write(
         at("old"),
-        HUMAN.replace("stage=message", "stage=rcpt") + "\n",
+        HUMAN.replace("stage=end-of-message", "stage=rcpt") + "\n",
     )
     .expect("written");
     fs::write(at("new"), log()).expect("written");
     let ran = millrace(["explain", "4bXyZ1234", "--log", &at("old"), &at("new")]).expect(0);
     assert!(
         ran.stdout.contains("decided at stage rcpt")
-            && ran.stdout.contains("decided at stage message")
+            && ran.stdout.contains("decided at stage end-of-message")
     );
 }
 

@@ -75,7 +75,11 @@ fn whatever_it_lacks() {
         let mail = server.send(message);
         assert_eq!(mail.answer(), "accept", "{what}");
         assert_eq!(mail.added("X-Millrace-Status").len(), 1, "{what}: {mail:?}");
-        assert_eq!(verdicts::nth(&gateway, n)["stage"], "message", "{what}");
+        assert_eq!(
+            verdicts::nth(&gateway, n)["stage"],
+            "end-of-message",
+            "{what}"
+        );
     }
 }
 

@@ -14,7 +14,7 @@ use toml::Spanned;
 use super::document::{ClientTable, FailureTableRow, LimitsTable, Section, TimeTable};
 use super::{ClientConfig, Config, DirectionFrom, Limits, Mta, Protocol, Times};
 use crate::address::{ListenAddress, SPELLINGS};
-use crate::failure::{FailureRow, FailureTable};
+use crate::failure::{FailureAction, FailureKind, FailureRow, FailureTable};
 use crate::queue::QueueBounds;
 
 /// Where a section was read from: for errors that name file, line and key.
@@ -477,6 +477,17 @@ impl Resolver<'_> {
             .filter_map(|kind| self.parsed(&at("kinds"), Some(kind), "take one of these names"))
             .collect();
         let action = self.parsed(&at("action"), Some(&row.action), "take one of these names");
+        let of_store = |kind: &&Spanned<String>| kind.get_ref() == FailureKind::Store.name();
+        if action == Some(FailureAction::Reject)
+            && let Some(kind) = row.kinds.iter().find(of_store)
+        {
+            self.refuse(
+                kind.span(),
+                &at("kinds"),
+                "'store' is a copy that cannot be kept, and a refusal would lose it",
+                "take tempfail, hold or accept-and-stamp for it",
+            );
+        }
         if self.errors.0.len() > before {
             return None;
         }

@@ -170,6 +170,10 @@ fn what_is_wrong_is_named_with_line_key_and_remedy() {
             "[[failure]]\naction = \"hold\"\nclient = \"mx\"",
             "there is no client named mx; name a client",
         ),
+        (
+            "[[failure]]\naction = \"reject\"\nkinds = [\"no-node\", \"store\"]",
+            "a refusal would lose it",
+        ),
         ("[[failure]]\nkinds = []", "action"),
     ] {
         let error = resolve(text).expect_err(text);

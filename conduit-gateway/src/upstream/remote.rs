@@ -190,7 +190,8 @@ impl Nodes {
                 CallError::UnknownRevision(_)
                 | CallError::Overloaded(_)
                 | CallError::NoPolicy(_)
-                | CallError::Denied(_) => true,
+                | CallError::Denied(_)
+                | CallError::Store(_) => true,
                 CallError::Malformed(_)
                 | CallError::TooLarge { .. }
                 | CallError::Deadline

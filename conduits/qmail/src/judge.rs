@@ -42,6 +42,7 @@ pub fn judge(
         }
         match last {
             CallError::Unavailable(_)
+            | CallError::Store(_)
             | CallError::Overloaded(_)
             | CallError::NoPolicy(_)
             | CallError::Denied(_)

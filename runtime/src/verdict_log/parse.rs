@@ -139,6 +139,7 @@ fn set_text(record: &mut VerdictRecord, key: &str, value: &str) {
         "sender" => record.sender = unescape(value),
         "revision" => record.revision = string(value),
         "disposition" => record.disposition = string(value),
+        "kept" => record.kept = value == "yes",
         "reply" => record.reply = unescape(value),
         "node" => record.node = string(value),
         "outcome" => record.outcome = string(value),

@@ -35,6 +35,7 @@ pub struct VerdictRecord {
     pub size: u64,
     pub revision: String,
     pub disposition: String,
+    pub kept: bool,
     #[serde(serialize_with = "text")]
     pub reply: Vec<u8>,
     pub score: f64,

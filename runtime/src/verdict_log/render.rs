@@ -46,6 +46,7 @@ fn fields(line: &VerdictLine<'_>, out: &mut impl Output) {
     out.number("size", line.size);
     out.text("revision", line.revision.as_bytes());
     out.text("disposition", line.disposition.as_bytes());
+    out.text("kept", if line.kept { b"yes" } else { b"no" });
     out.text("reply", line.reply);
     out.points("score", line.score);
     out.points("threshold", line.threshold);

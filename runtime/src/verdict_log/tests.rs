@@ -40,6 +40,7 @@ fn line_of(record: &VerdictRecord, format: LogFormat) -> String {
         size: record.size,
         revision: &record.revision,
         disposition: &record.disposition,
+        kept: record.kept,
         reply: &record.reply,
         score: record.score,
         threshold: record.threshold,
@@ -60,7 +61,7 @@ fn example() -> VerdictRecord {
         client: "mx1".into(),
         direction: "inbound".into(),
         conduit: "milter".into(),
-        stage: "message".into(),
+        stage: "end-of-message".into(),
         peer: b"192.0.2.7".to_vec(),
         helo: b"mail.example".to_vec(),
         sender: b"<a@example.org>".to_vec(),
@@ -69,6 +70,7 @@ fn example() -> VerdictRecord {
         size: 4096,
         revision: "ab12".into(),
         disposition: "reject".into(),
+        kept: true,
         reply: b"550 5.7.1 This is spam".to_vec(),
         score: 1002.5,
         threshold: 15.0,
@@ -106,9 +108,9 @@ fn the_human_line_is_stable() {
         .expect("a verdict line");
     assert_eq!(
         fields,
-        "queue_id=4bXyZ1234 transaction_id=0195 client=mx1 direction=inbound conduit=milter stage=message \
+        "queue_id=4bXyZ1234 transaction_id=0195 client=mx1 direction=inbound conduit=milter stage=end-of-message \
          peer=192.0.2.7 helo=mail.example sender=<a@example.org> recipients=<b@example.net>,<c@example.net> \
-         recipients_total=2 size=4096 revision=ab12 disposition=reject reply=\"550 5.7.1 This is spam\" \
+         recipients_total=2 size=4096 revision=ab12 disposition=reject kept=yes reply=\"550 5.7.1 This is spam\" \
          score=1002.50 threshold=15.00 \
          symbols=\"GTUBE(1000.00)[policy.toml:12],URI(2.50){http://x \\(listed\\)}\" \
          degradations=\"hold as discard\" unscanned=\"clamav{timed out}\" node=n1 duration_us=812 \
@@ -249,11 +251,12 @@ prop_compose! {
         symbols in vec(finding(), 0..4),
         degradations in vec(item(text(), String::is_empty), 0..3),
         unscanned in vec(item(unscanned(), |u| u.check.is_empty()), 0..3),
+        kept in any::<bool>(),
     ) -> VerdictRecord {
         let [transaction_id, client, direction, conduit, stage, revision, disposition, node, outcome] = texts;
         VerdictRecord {
             timestamp: String::new(), queue_id, transaction_id, client, direction, conduit, stage, peer, helo, sender,
-            recipients_total: recipients.len() as u64, recipients, size, revision, disposition, reply, score,
+            recipients_total: recipients.len() as u64, recipients, size, revision, disposition, kept, reply, score,
             threshold, symbols, degradations, unscanned, node, duration_us, outcome,
         }
     }
