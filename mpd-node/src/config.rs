@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use millrace_quarantine::NextHopTls;
 use millrace_runtime::admin;
 use millrace_runtime::config::{self, ConfigError};
 use millrace_runtime::grpc::ConnectionAge;
@@ -59,6 +60,10 @@ pub struct QuarantineConfig {
     pub serve: bool,
     /// Where this node releases copies to, `HOST:PORT`.
     pub release_via: String,
+    /// Whether the way there is encrypted.
+    pub release_tls: NextHopTls,
+    /// The authorities of the next hop's certificate, PEM; the system's without.
+    pub release_ca: Option<PathBuf>,
 }
 
 /// `[quarantine.client.NAME]`: what is kept of one client. What is left out is as for all.
@@ -83,6 +88,8 @@ impl Default for QuarantineConfig {
             client: BTreeMap::new(),
             serve: false,
             release_via: "127.0.0.1:25".to_owned(),
+            release_tls: NextHopTls::default(),
+            release_ca: None,
         }
     }
 }

@@ -18,6 +18,7 @@
 //! ([`Quarantine::mend`]); the copies are what must be backed up.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod by_hand;
 mod copy;
 mod error;
 mod expire;
@@ -36,6 +37,6 @@ pub use error::QuarantineError;
 pub use expire::{Expired, Limits, Retention};
 pub use filter::Filter;
 pub use record::{Audit, Record, State};
-pub use release::{Answer, Release, ReleaseError};
+pub use release::{Answer, NextHopTls, Release, ReleaseError};
 pub use stamp::{HEADER as STAMP_HEADER, KeyFileError, StampKeys, StampProblem, Stamped};
 pub use store::{Page, Quarantine, Stats};

@@ -38,6 +38,8 @@ impl Certificate {
             ])
             .args(["-nodes", "-days", "2", "-subj", "/CN=mx.test.example"])
             .args(["-addext", "subjectAltName=DNS:mx.test.example,IP:127.0.0.1"])
+            // Some clients take no authority's certificate for a server's.
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
             .arg("-out")
             .arg(&made.certificate)
             .arg("-keyout")

@@ -1,10 +1,12 @@
 //! Sending a kept copy on.
 
+mod encryption;
 mod line_endings;
 mod smtp;
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -13,13 +15,19 @@ use crate::error::QuarantineError;
 use crate::stamp::{self, HEADER, StampKeys};
 use crate::store::Quarantine;
 use crate::when;
-use smtp::SmtpError;
+use encryption::Encryption;
+pub use encryption::NextHopTls;
+use smtp::{NextHop, SmtpError};
 
 /// How a copy is sent on.
 #[derive(Debug, Clone)]
 pub struct Release {
     /// The next hop, `HOST:PORT`.
     pub via: String,
+    /// Whether the way there is encrypted.
+    pub tls: NextHopTls,
+    /// The authorities in PEM whose certificates the next hop may have; the system's without.
+    pub authorities: Option<PathBuf>,
     /// Who is to have it; those for whom it was kept when empty.
     pub recipients: Vec<String>,
     /// Who releases it: for the audit log.
@@ -66,6 +74,9 @@ pub enum ReleaseError {
     /// Nobody is to have it.
     #[error("{0} has no recipients: name some")]
     Nobody(String),
+    /// The way to the next hop cannot be encrypted: the file of authorities is none.
+    #[error("{0}")]
+    Encryption(String),
     /// The next hop was not reached, or refused.
     #[error("the next hop did not take it: {0}")]
     Refused(String),
@@ -93,6 +104,8 @@ impl Default for Release {
     fn default() -> Self {
         Self {
             via: "127.0.0.1:25".to_owned(),
+            tls: NextHopTls::default(),
+            authorities: None,
             recipients: Vec::new(),
             who: String::new(),
             again: false,
@@ -124,9 +137,9 @@ impl Quarantine {
                 time,
             });
         }
-        let recipients = match (&release.recipients, &record.removed) {
+        let recipients = match (&release.recipients, &record.kept_for) {
             (named, _) if !named.is_empty() => named.clone(),
-            (_, removed) if !removed.is_empty() => removed.clone(),
+            (_, some) if !some.is_empty() => some.clone(),
             _ => record.recipients.clone(),
         };
         if recipients.is_empty() {
@@ -211,12 +224,20 @@ async fn send(
     recipients: Vec<String>,
     release: &Release,
 ) -> Result<Vec<Answer>, ReleaseError> {
-    let (via, hello, time) = (release.via.clone(), release.hello.clone(), release.time);
+    let authorities = release.authorities.as_deref();
+    let encryption = Encryption::of(release.tls, authorities, &release.via)
+        .map_err(|error| ReleaseError::Encryption(error.to_string()))?;
+    let hop = NextHop {
+        via: release.via.clone(),
+        hello: release.hello.clone(),
+        time: release.time,
+        encryption,
+    };
     // The client blocks.
     let sent = tokio::task::spawn_blocking(move || {
         let recipients: Vec<&str> = recipients.iter().map(String::as_str).collect();
         let Prepared { sender, message } = prepared;
-        smtp::send(&via, &hello, time, &sender, &recipients, &message)
+        smtp::send(&hop, &sender, &recipients, &message)
     });
     match sent.await {
         Ok(Ok(answers)) => Ok(answers),

@@ -8,6 +8,7 @@ use lettre::transport::smtp::extension::{ClientId, Extension};
 use lettre::transport::smtp::response::Response;
 
 use super::Answer;
+use super::encryption::Encryption;
 
 /// Why nothing was sent, or nobody knows whether.
 #[derive(Debug, thiserror::Error)]
@@ -20,22 +21,30 @@ pub(super) enum SmtpError {
     InDoubt(String),
 }
 
+/// Where mail goes, and how.
+pub(super) struct NextHop {
+    /// `HOST:PORT`.
+    pub(super) via: String,
+    /// What this host says in EHLO.
+    pub(super) hello: String,
+    /// For connecting, and for each answer.
+    pub(super) time: Duration,
+    pub(super) encryption: Option<Encryption>,
+}
+
 /// A command line; addresses in it were checked.
 struct Line(String);
 
 /// Sends. Every recipient has an answer in the order of `recipients`; those that were accepted have the message's own.
 pub(super) fn send(
-    via: &str,
-    hello: &str,
-    time: Duration,
+    hop: &NextHop,
     sender: &str,
     recipients: &[&str],
     message: &[u8],
 ) -> Result<Vec<Answer>, SmtpError> {
+    let via = &hop.via;
     let refused = |error: &dyn fmt::Display| SmtpError::Refused(format!("{via}: {error}"));
-    let hello = ClientId::Domain(hello.to_owned());
-    let mut next_hop = SmtpConnection::connect(via, Some(time), &hello, None, None)
-        .map_err(|error| refused(&error))?;
+    let mut next_hop = hop.connect()?;
     let mut parameters = String::new();
     let server = next_hop.server_info();
     let utf8 = !sender.is_ascii() || recipients.iter().any(|one| !one.is_ascii());
@@ -92,6 +101,53 @@ pub(super) fn send(
     // It has answered; how it says good-bye is of no account.
     let _ = next_hop.quit();
     Ok(answers)
+}
+
+impl NextHop {
+    /// A connection, encrypted where it is to be.
+    fn connect(&self) -> Result<SmtpConnection, SmtpError> {
+        let refused = |problem: &dyn fmt::Display| {
+            let via = &self.via;
+            SmtpError::Refused(format!("{via}: {problem}"))
+        };
+        let hello = ClientId::Domain(self.hello.clone());
+        let plain = || {
+            SmtpConnection::connect(&*self.via, Some(self.time), &hello, None, None)
+                .map_err(|error| refused(&error))
+        };
+        let mut next_hop = plain()?;
+        let Some(encryption) = &self.encryption else {
+            return Ok(next_hop);
+        };
+        if !next_hop.can_starttls() {
+            if encryption.required {
+                next_hop.abort();
+                return Err(refused(&"TLS is required, and STARTTLS is not offered"));
+            }
+            return Ok(next_hop);
+        }
+        match next_hop.starttls(&encryption.parameters, &hello) {
+            Ok(()) => Ok(next_hop),
+            // Whoever wants to be sure of the other side does not talk to one that is another.
+            Err(error) if encryption.verified => Err(refused(&causes(&error))),
+            Err(_) => plain(),
+        }
+    }
+}
+
+/// An error with what it comes of.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let words = next.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = next.source();
+    }
+    text
 }
 
 fn told(response: &Response) -> String {
