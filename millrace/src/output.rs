@@ -1,8 +1,11 @@
 //! Standard output: for people or for programs, and no panic when the reader goes away.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write};
 
 use clap::ValueEnum;
+use millrace_runtime::is_hazardous;
 use serde::Serialize;
 
 /// Whom the output is for.
@@ -48,14 +51,14 @@ impl Output {
 
     /// Writes one JSON value on a line of its own.
     pub(crate) fn json<T: Serialize>(&mut self, value: &T) -> Result<(), OutputError> {
-        serde_json::to_writer(&mut self.0, value).map_err(io::Error::from)?;
-        self.text("\n")
+        let text = serde_json::to_string(value).map_err(io::Error::from)?;
+        self.line(&harmless(&text))
     }
 
     /// Writes one JSON value, indented.
     pub(crate) fn pretty_json<T: Serialize>(&mut self, value: &T) -> Result<(), OutputError> {
-        serde_json::to_writer_pretty(&mut self.0, value).map_err(io::Error::from)?;
-        self.text("\n")
+        let text = serde_json::to_string_pretty(value).map_err(io::Error::from)?;
+        self.line(&harmless(&text))
     }
 
     /// Hands on what is buffered.
@@ -64,11 +67,58 @@ impl Output {
     }
 }
 
+/// JSON with the characters escaped that a terminal obeys, or that reorder or hide text: JSON leaves them as they are,
+/// and people look at it too. Outside of strings it has none.
+fn harmless(json: &str) -> Cow<'_, str> {
+    let is_hazardous = |c: char| c != '\n' && is_hazardous(c);
+    if !json.contains(is_hazardous) {
+        return Cow::Borrowed(json);
+    }
+    let mut text = String::with_capacity(json.len() + 32);
+    for c in json.chars() {
+        if is_hazardous(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a string cannot fail.
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        } else {
+            text.push(c);
+        }
+    }
+    Cow::Owned(text)
+}
+
 impl From<io::Error> for OutputError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::Gone,
             _ => Self::Io(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_has_nothing_that_a_terminal_obeys_and_means_the_same() {
+        let value =
+            "\u{9b}31m \u{7f} \u{202e}gpj.exe \u{2066}x\u{2069} \u{200f} \u{e0041} \u{fc}\n\u{1b}";
+        for json in [
+            serde_json::to_string(value).expect("JSON"),
+            serde_json::to_string_pretty(&[value]).expect("JSON"),
+        ] {
+            let text = harmless(&json);
+            assert!(
+                !text.contains(|c: char| c != '\n' && is_hazardous(c)),
+                "{text}"
+            );
+            assert!(text.contains('\u{fc}'), "{text}");
+            let read: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+            let read = read.as_str().or_else(|| read[0].as_str());
+            assert_eq!(read, Some(value));
+        }
+        assert!(matches!(harmless("{\n  \"a\": 1\n}"), Cow::Borrowed(_)));
     }
 }

@@ -2,6 +2,7 @@
 //! embedding processes call the same thing.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use millrace_proto::{
     CallError, ClientName, Direction, Keeping, Revision, ScreenRequest, Settlement, Stage,
     Transaction, Verdict,
 };
-use millrace_quarantine::{KeyFileError, Quarantine, QuarantineError, StampKeys, Stamped};
+use millrace_quarantine::{KeyFileError, Quarantine, QuarantineError, Release, StampKeys, Stamped};
 use millrace_runtime::metrics::Metrics;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -34,13 +35,16 @@ struct Inner {
     name: Arc<str>,
     policies: Arc<PolicyStore>,
     source: Option<FolderSource>,
+    /// The policy's folder.
+    folder: Option<PathBuf>,
     pool: CpuPool,
     load: Load,
     memory: Arc<Semaphore>,
     metrics: Arc<NodeMetrics>,
     copies: Option<Copies>,
     serves_copies: bool,
-    release_via: String,
+    /// How copies are released over gRPC.
+    release: Release,
     stamps: Option<Arc<Stamps>>,
 }
 
@@ -82,7 +86,7 @@ impl Node {
         };
         let copies = Copies::open(&config.quarantine)?;
         let stamps = config.stamp.keys.as_deref().map(Stamps::open).transpose()?;
-        if copies.is_none() && policy.actions().iter().any(|action| action.keep) {
+        if copies.is_none() && policy.wants_store() {
             tracing::warn!(
                 "the policy keeps copies, and there is no store for them: name one with [quarantine] store"
             );
@@ -96,13 +100,20 @@ impl Node {
             name: config.name.as_str().into(),
             policies,
             source,
+            folder: config.policy.clone(),
             pool: CpuPool::new(workers),
             load: Load::new(config.in_flight),
             memory: Arc::new(Semaphore::new(units.clamp(1, Semaphore::MAX_PERMITS))),
             metrics: NodeMetrics::register(metrics),
             serves_copies: copies.is_some() && config.quarantine.serve,
             copies,
-            release_via: config.quarantine.release_via.clone(),
+            release: Release {
+                via: config.quarantine.release_via.clone(),
+                tls: config.quarantine.release_tls,
+                authorities: config.quarantine.release_ca.clone(),
+                hello: config.name.clone(),
+                ..Release::default()
+            },
             stamps: stamps.map(Arc::new),
         }));
         let told = node.clone();
@@ -219,6 +230,11 @@ impl Node {
         }
     }
 
+    /// The policy's folder, where it is one.
+    pub(crate) fn policy_folder(&self) -> Option<&Path> {
+        self.0.folder.as_deref()
+    }
+
     /// The store of kept copies, where there is one.
     pub(crate) fn kept(&self) -> Option<&Quarantine> {
         self.0.copies.as_ref().map(Copies::store)
@@ -229,9 +245,9 @@ impl Node {
         self.0.serves_copies
     }
 
-    /// Where released copies go, `HOST:PORT`.
-    pub(crate) fn release_via(&self) -> &str {
-        &self.0.release_via
+    /// Where released copies go, and how; to whom is the caller's.
+    pub(crate) fn release(&self) -> &Release {
+        &self.0.release
     }
 
     /// What released copies are stamped with, where there is a file of keys.

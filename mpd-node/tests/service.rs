@@ -476,7 +476,7 @@ async fn without_a_durable_copy_there_is_no_verdict() {
     let served = Served::with(keeping(folder.path(), REFUSE_AND_KEEP)).await;
     std::fs::write(folder.path().join("kept/entries"), "in the way").unwrap();
     let error = judge(&served.client(), "keep me").await.unwrap_err();
-    assert!(matches!(error, CallError::Unavailable(_)), "{error}");
+    assert!(matches!(error, CallError::Store(_)), "{error}");
     std::fs::remove_file(folder.path().join("kept/entries")).unwrap();
     assert!(judge(&served.client(), "keep me").await.unwrap().keep);
 }

@@ -3,7 +3,7 @@
 use millrace_proto::pb;
 
 use crate::filter::Filter;
-use crate::record::{Record, State};
+use crate::record::{Audit, Record, State};
 use crate::release::Answer;
 use crate::store::Stats;
 
@@ -24,13 +24,14 @@ impl From<Record> for pb::CopyRecord {
             queue_id: record.queue_id,
             sender: record.sender,
             recipients: record.recipients,
-            removed: record.removed,
+            kept_for: record.kept_for,
             subject: record.subject,
             size: record.size,
             symbols: record.symbols,
             score: record.score,
             revision: record.revision,
             disposition: record.disposition,
+            reason: record.reason,
             outcome,
             outcome_disposition,
             released: record.released.unwrap_or(0),
@@ -56,13 +57,14 @@ impl From<pb::CopyRecord> for Record {
             queue_id: record.queue_id,
             sender: record.sender,
             recipients: record.recipients,
-            removed: record.removed,
+            kept_for: record.kept_for,
             subject: record.subject,
             size: record.size,
             symbols: record.symbols,
             score: record.score,
             revision: record.revision,
             disposition: record.disposition,
+            reason: record.reason,
             state,
             released: (record.released > 0).then_some(record.released),
         }
@@ -140,6 +142,30 @@ impl From<pb::CountCopiesResponse> for Stats {
             bytes: counted.bytes,
             unconfirmed: counted.unconfirmed,
             oldest: (counted.oldest > 0).then_some(counted.oldest),
+        }
+    }
+}
+
+impl From<Audit> for pb::AuditEntry {
+    fn from(audit: Audit) -> Self {
+        Self {
+            time: audit.time,
+            who: audit.who,
+            action: audit.action,
+            id: audit.id,
+            detail: audit.detail,
+        }
+    }
+}
+
+impl From<pb::AuditEntry> for Audit {
+    fn from(entry: pb::AuditEntry) -> Self {
+        Self {
+            time: entry.time,
+            who: entry.who,
+            action: entry.action,
+            id: entry.id,
+            detail: entry.detail,
         }
     }
 }

@@ -99,7 +99,8 @@ fn push_hex(out: &mut String, bytes: &[u8]) {
 }
 
 /// Characters that move the cursor, change the direction of text, break a line, or cannot be seen.
-fn is_hazardous(c: char) -> bool {
+#[must_use]
+pub fn is_hazardous(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}'

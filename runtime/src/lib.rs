@@ -17,7 +17,7 @@ mod told;
 pub mod trace_context;
 pub mod verdict_log;
 
-pub use escape::printable;
+pub use escape::{is_hazardous, printable};
 pub use told::told;
 
 /// Re-exported for [`trace_span!`].

@@ -1,197 +1,23 @@
 //! `millrace quarantine`: looks at kept copies, releases and deletes them.
 
-mod senders;
+mod args;
+mod release;
 mod show;
 mod source;
 
-use std::io::{IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
-use clap::{Args, Subcommand};
-use millrace_quarantine::{
-    Filter, Limits, Quarantine, Record, Release, Retention, StampKeys, State,
-};
+use millrace_quarantine::{Audit, Filter, Limits, Quarantine, Record, Retention, StampKeys, State};
 use millrace_runtime::printable;
 
 use crate::exit::Exit;
 use crate::output::{Format, Output};
-use crate::server_tls::ServerTlsArgs;
-use senders::Entry;
-use source::{Source, SourceError};
-
-#[derive(Debug, Args)]
-#[command(after_help = AFTER_HELP)]
-pub(crate) struct QuarantineArgs {
-    /// The store, as `[quarantine] store` names it
-    #[arg(
-        long,
-        value_name = "FOLDER",
-        global = true,
-        default_value = "file:///var/lib/millrace/quarantine"
-    )]
-    store: String,
-    /// A node that serves its store (`quarantine.serve = true`), instead of --store: http://HOST:PORT, or https:// with --ca
-    #[arg(long, value_name = "URL", global = true)]
-    server: Option<String>,
-    #[command(flatten)]
-    tls: ServerTlsArgs,
-    /// Form of the output
-    #[arg(long, value_enum, global = true, default_value_t)]
-    format: Format,
-    #[command(subcommand)]
-    action: Action,
-}
-
-#[derive(Debug, Subcommand)]
-enum Action {
-    /// List copies, the newest first
-    List(ListArgs),
-    /// Show a copy, printable; or its exact bytes
-    Show {
-        /// The copy's identifier
-        id: String,
-        /// The message's exact bytes
-        #[arg(long)]
-        raw: bool,
-    },
-    /// Send copies on, with a stamp that keeps our filters from holding them again
-    Release(ReleaseArgs),
-    /// Put a copy's sender on the policy's list of allowed senders
-    Allow(SenderArgs),
-    /// Put a copy's sender on the policy's list of blocked senders
-    Block(SenderArgs),
-    /// Put a new key first into a file of keys for stamps; it is made when there is none
-    Key {
-        /// The file, as `stamp.keys` names it
-        #[arg(default_value = KEYS)]
-        file: PathBuf,
-    },
-    /// Delete copies for good
-    Delete {
-        /// Identifiers
-        #[arg(required = true)]
-        ids: Vec<String>,
-    },
-    /// Delete what is over limits; nodes do so by age themselves
-    Expire {
-        /// Copies older than this many days
-        #[arg(long)]
-        days: Option<u64>,
-        /// All but this many copies
-        #[arg(long)]
-        entries: Option<u64>,
-        /// All above this many bytes of messages
-        #[arg(long)]
-        bytes: Option<u64>,
-    },
-    /// Count copies
-    Stats,
-    /// Make the index again from the copies, after a restore
-    Mend,
-}
-
-#[derive(Debug, Args)]
-struct ReleaseArgs {
-    /// Identifiers
-    #[arg(required = true)]
-    ids: Vec<String>,
-    /// To these instead of those for whom it was kept
-    #[arg(long, value_name = "ADDRESS")]
-    to: Vec<String>,
-    /// The next hop; with --server it is the node's
-    #[arg(
-        long,
-        value_name = "HOST:PORT",
-        default_value = "127.0.0.1:25",
-        conflicts_with = "server"
-    )]
-    via: String,
-    /// The file of keys for stamps, the same as the nodes have; with --server it is the node's
-    #[arg(long, value_name = "FILE", default_value = KEYS, conflicts_with = "server")]
-    keys: PathBuf,
-    /// Days that the stamp holds
-    #[arg(
-        long,
-        value_name = "DAYS",
-        default_value_t = 7,
-        value_parser = clap::value_parser!(u32).range(1..=365),
-        conflicts_with = "server"
-    )]
-    valid: u32,
-    /// Send again what was released before, without being asked
-    #[arg(long)]
-    again: bool,
-}
-
-#[derive(Debug, Args)]
-struct SenderArgs {
-    /// The copy's identifier
-    id: String,
-    /// The policy's folder
-    #[arg(long, value_name = "DIR")]
-    policy: PathBuf,
-    /// The sender's whole domain
-    #[arg(long)]
-    domain: bool,
-    /// The list, a file below the policy's folder [default: lists/allowed-senders.txt, lists/blocked-senders.txt]
-    #[arg(long, value_name = "FILE")]
-    list: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-struct ListArgs {
-    /// The client's name
-    #[arg(long)]
-    client: Option<String>,
-    /// Text in the envelope's sender
-    #[arg(long)]
-    sender: Option<String>,
-    /// Text in a recipient
-    #[arg(long)]
-    recipient: Option<String>,
-    /// A symbol that was found
-    #[arg(long)]
-    symbol: Option<String>,
-    /// The disposition: accept, reject, tempfail, discard, hold
-    #[arg(long)]
-    disposition: Option<String>,
-    /// Text in the subject, decoded
-    #[arg(long)]
-    subject: Option<String>,
-    /// Only this many days back
-    #[arg(long)]
-    days: Option<u64>,
-    /// Only older than this: 2026-11-23T10:00:00Z
-    #[arg(long, value_name = "TIME")]
-    until: Option<humantime::Timestamp>,
-    /// How many
-    #[arg(long, default_value_t = 50)]
-    limit: usize,
-    /// From the copy after this one on
-    #[arg(long, value_name = "ID")]
-    after: Option<String>,
-}
-
-/// Where keys are looked for.
-const KEYS: &str = "/etc/millrace/stamp.keys";
-
-const AFTER_HELP: &str = "\
-Examples:
-  millrace quarantine list --recipient bob@example.com --days 3
-  millrace quarantine show 01932f6e-5f0e-7c3a-9d7e-2f8f0a4b6c1d
-  millrace quarantine show --raw 01932f6e-5f0e-7c3a-9d7e-2f8f0a4b6c1d > message.eml
-  millrace quarantine release 01932f6e-5f0e-7c3a-9d7e-2f8f0a4b6c1d --via 127.0.0.1:25
-  millrace quarantine allow 01932f6e-5f0e-7c3a-9d7e-2f8f0a4b6c1d --policy /etc/millrace/policy
-  millrace quarantine delete 01932f6e-5f0e-7c3a-9d7e-2f8f0a4b6c1d
-  millrace quarantine list --server http://127.0.0.1:7750 --format json
-  millrace quarantine list --server https://node-1.mail.example:7750 --ca ca.pem --certificate me.pem --key me-key.pem
-
-A copy is unconfirmed until somebody told what was done with the message.
-
-Exit status: 0 done; 1 there is no such copy, it was released before, or the next hop did not take it for \
-everybody; 2 wrong arguments, nobody knows whether the next hop took it, or the store, the server, the keys or the policy cannot be read or written.";
+pub(crate) use args::QuarantineArgs;
+use args::{Action, ListArgs, SenderArgs};
+use release::release;
+use source::{SenderList, Source, SourceError};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -251,24 +77,10 @@ async fn act(source: &Source, action: Action, format: Format) -> anyhow::Result<
         }
         Action::Release(args) => exit = release(source, &args, format, &mut output).await?,
         Action::Allow(args) => {
-            put_sender(
-                source,
-                &args,
-                "allow",
-                "lists/allowed-senders.txt",
-                &mut output,
-            )
-            .await?;
+            put_sender(source, &args, SenderList::Allowed, &mut output).await?;
         }
         Action::Block(args) => {
-            put_sender(
-                source,
-                &args,
-                "block",
-                "lists/blocked-senders.txt",
-                &mut output,
-            )
-            .await?;
+            put_sender(source, &args, SenderList::Blocked, &mut output).await?;
         }
         Action::Delete { ids } => {
             for id in &ids {
@@ -285,7 +97,7 @@ async fn act(source: &Source, action: Action, format: Format) -> anyhow::Result<
                 entries,
                 bytes,
             });
-            let expired = here(source, "expire")?.expire(&retention).await?;
+            let expired = source.expire(&who(), &retention).await?;
             output.line(&format!(
                 "{} copies expired, {} bytes",
                 expired.entries, expired.bytes
@@ -309,6 +121,7 @@ async fn act(source: &Source, action: Action, format: Format) -> anyhow::Result<
                 ))?,
             }
         }
+        Action::Audit { days } => audit(source, days, format, &mut output).await?,
         Action::Mend => {
             let made = here(source, "mend")?.mend().await?;
             output.line(&format!("{made} index records made"))?;
@@ -334,92 +147,45 @@ fn who() -> String {
         .unwrap_or_else(|_| format!("uid {}", nix::unistd::getuid()))
 }
 
-async fn release(
-    source: &Source,
-    args: &ReleaseArgs,
-    format: Format,
-    output: &mut Output,
-) -> anyhow::Result<Exit> {
-    let mut request = Release {
-        via: args.via.clone(),
-        recipients: args.to.clone(),
-        who: who(),
-        again: args.again,
-        hello: host_name(),
-        valid: DAY * args.valid,
-        ..Release::default()
-    };
-    let mut exit = Exit::Good;
-    for id in &args.ids {
-        request.again = args.again;
-        let mut answers = source.release(id, &request, &args.keys).await;
-        if let Err(error) = &answers
-            && error.is_released()
-            && confirmed(&error.to_string())
-        {
-            request.again = true;
-            answers = source.release(id, &request, &args.keys).await;
-        }
-        for answer in answers? {
-            if !answer.accepted {
-                exit = Exit::Bad;
-            }
-            match format {
-                Format::Json => output.json(&serde_json::json!({"id": id, "answer": answer}))?,
-                Format::Human => output.line(&format!(
-                    "{id}  <{}>  {}  {}",
-                    safe(&answer.recipient),
-                    if answer.accepted { "sent" } else { "refused" },
-                    safe(&answer.reply)
-                ))?,
-            }
-        }
-        // What was sent is told, whatever becomes of the next one.
-        output.flush()?;
-    }
-    Ok(exit)
-}
-
-/// Asks, where there is somebody to ask.
-fn confirmed(question: &str) -> bool {
-    if !std::io::stdin().is_terminal() {
-        return false;
-    }
-    eprint!("{} Send it again? [y/N] ", safe(question));
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
-}
-
-fn host_name() -> String {
-    nix::sys::utsname::uname()
-        .ok()
-        .and_then(|names| names.nodename().to_str().map(str::to_owned))
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "localhost".to_owned())
-}
-
 async fn put_sender(
     source: &Source,
     args: &SenderArgs,
-    action: &str,
-    list: &str,
+    list: SenderList,
     output: &mut Output,
 ) -> anyhow::Result<()> {
-    let store = here(source, action)?;
-    let record = store.record(&args.id).await.map_err(SourceError::from)?;
-    let who = who();
-    let entry = Entry {
-        policy: &args.policy,
-        list: args.list.as_deref().unwrap_or(Path::new(list)),
-        domain: args.domain,
-        who: &who,
-    };
-    let put = entry.put(&record)?;
-    let file = entry.list.display();
-    store
-        .note(&who, action, &args.id, &format!("{put} in {file}"))
-        .await?;
-    output.line(&format!("{put} is in {file}"))?;
+    let put = source.put_sender(args, list, &who()).await?;
+    output.line(&format!("{} is in {}", safe(&put.entry), safe(&put.file)))?;
+    Ok(())
+}
+
+/// From the oldest day to today.
+async fn audit(
+    source: &Source,
+    days: u32,
+    format: Format,
+    output: &mut Output,
+) -> anyhow::Result<()> {
+    let now = SystemTime::now();
+    for back in (0..days).rev() {
+        let day = now.checked_sub(DAY * back).unwrap_or(UNIX_EPOCH);
+        let day = humantime::format_rfc3339_seconds(day).to_string();
+        for entry in source.audit(&day[..10].replace('-', "")).await? {
+            let Audit {
+                who, action, id, ..
+            } = &entry;
+            match format {
+                Format::Json => output.json(&entry)?,
+                Format::Human => output.line(&format!(
+                    "{}  {}  {}  {}  {}",
+                    time(entry.time),
+                    safe(who),
+                    safe(action),
+                    safe(id),
+                    safe(&entry.detail)
+                ))?,
+            }
+        }
+    }
     Ok(())
 }
 
@@ -474,6 +240,10 @@ fn line(record: &Record) -> String {
             disposition,
         } => format!("{outcome} {disposition}"),
     };
+    let recipients = match &record.kept_for {
+        all if all.is_empty() => &record.recipients,
+        some => some,
+    };
     let released = match record.released {
         Some(_) => ", released",
         None => "",
@@ -486,7 +256,7 @@ fn line(record: &Record) -> String {
         safe(&record.disposition),
         record.size,
         safe(&record.sender),
-        safe(&record.recipients.join(" ")),
+        safe(&recipients.join(" ")),
         safe(&record.symbols.join(",")),
         safe(&record.subject),
     )

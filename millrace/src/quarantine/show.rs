@@ -35,7 +35,7 @@ pub(super) fn show(
             })).collect::<Vec<_>>(),
             "headers": message.headers().iter().take(FIELDS).map(|header| serde_json::json!({
                 "name": String::from_utf8_lossy(&header.name),
-                "value": message.decoded_value(header),
+                "value": unfolded(&message.decoded_value(header)),
             })).collect::<Vec<_>>(),
             "parts": message.parts().iter().map(|part| serde_json::json!({
                 "depth": part.depth,
@@ -50,7 +50,7 @@ pub(super) fn show(
     output.line(&about(record, copy))?;
     output.line("Header, decoded:")?;
     for header in message.headers().iter().take(FIELDS) {
-        let value = cut(&safe(&message.decoded_value(header)));
+        let value = cut(&safe(&unfolded(&message.decoded_value(header))));
         output.line(&format!("  {}: {value}", printable(&header.name)))?;
     }
     if message.headers().len() > FIELDS {
@@ -89,14 +89,23 @@ fn about(record: &Record, copy: &Copy) -> String {
     let helo = connection.helo.as_deref().unwrap_or_default();
     // Writing to a string cannot fail.
     let _ = writeln!(about, "  from {} ({})", connection.peer, printable(helo));
-    if !record.removed.is_empty() {
-        let _ = writeln!(about, "  taken from {}", safe(&record.removed.join(" ")));
+    if !record.kept_for.is_empty() {
+        let all = safe(&record.recipients.join(" "));
+        let _ = writeln!(about, "  of a message to {all}");
+    }
+    if !record.reason.is_empty() {
+        let _ = writeln!(about, "  held: {}", safe(&record.reason));
     }
     for finding in &copy.verdict.findings {
         let detail = printable(finding.detail.as_bytes());
         let _ = writeln!(about, "  {} {} {detail}", finding.symbol, finding.score);
     }
     about
+}
+
+/// A fold is white space of any kind, and reads as a blank.
+fn unfolded(value: &str) -> String {
+    value.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn kind(part: &Part) -> String {

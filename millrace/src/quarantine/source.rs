@@ -7,12 +7,15 @@ use millrace_proto::Verdict;
 use millrace_proto::pb;
 use millrace_proto::pb::quarantine_service_client::QuarantineServiceClient;
 use millrace_quarantine::{
-    Answer, Copy, Filter, KeyFileError, Page, Quarantine, QuarantineError, Record, Release,
-    ReleaseError, StampKeys, Stats,
+    Answer, Audit, Copy, Expired, Filter, KeyFileError, Page, Quarantine, QuarantineError, Record,
+    Release, ReleaseError, Retention, StampKeys, Stats,
 };
 use millrace_runtime::tls::Connector;
+use mpd_node::policy::{SenderListEdit, SenderListError};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
+
+use super::args::SenderArgs;
 
 /// Where the copies are.
 #[derive(Debug)]
@@ -21,6 +24,21 @@ pub(super) enum Source {
     Store(Quarantine),
     /// Behind a node's gRPC port.
     Server(QuarantineServiceClient<Channel>),
+}
+
+/// A list of senders in a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SenderList {
+    Allowed,
+    Blocked,
+}
+
+/// What is on a list now.
+#[derive(Debug)]
+pub(super) struct Put {
+    pub(super) entry: String,
+    /// The list's file, below the policy's folder.
+    pub(super) file: String,
 }
 
 /// Why nothing came of it.
@@ -32,6 +50,10 @@ pub(super) enum SourceError {
     Keys(#[from] KeyFileError),
     #[error(transparent)]
     Release(#[from] ReleaseError),
+    #[error(transparent)]
+    Sender(#[from] SenderListError),
+    #[error("name the policy's folder with --policy")]
+    NoPolicy,
     #[error("{0} is no server: write http://HOST:PORT or https://HOST:PORT")]
     Address(String),
     #[error("https:// wants to know whom to believe: name the authority's file with --ca")]
@@ -165,6 +187,110 @@ impl Source {
             }
         }
     }
+
+    pub(super) async fn expire(
+        &self,
+        who: &str,
+        retention: &Retention,
+    ) -> Result<Expired, SourceError> {
+        match self {
+            Self::Store(store) => Ok(store.expire_by_hand(who, retention).await?),
+            Self::Server(client) => {
+                let limits = &retention.all;
+                let request = pb::ExpireCopiesRequest {
+                    days: limits.age.map(|age| age.as_secs() / 86_400),
+                    entries: limits.entries,
+                    bytes: limits.bytes,
+                    who: who.to_owned(),
+                };
+                let expired = client.clone().expire_copies(request).await?.into_inner();
+                Ok(Expired {
+                    entries: expired.entries,
+                    bytes: expired.bytes,
+                })
+            }
+        }
+    }
+
+    /// With a server, the policy is the server's.
+    pub(super) async fn put_sender(
+        &self,
+        args: &SenderArgs,
+        list: SenderList,
+        who: &str,
+    ) -> Result<Put, SourceError> {
+        match self {
+            Self::Store(store) => {
+                let folder = args.policy.as_deref().ok_or(SourceError::NoPolicy)?;
+                let record = store.record(&args.id).await?;
+                let file = args.list.as_deref().unwrap_or(list.file());
+                let edit = SenderListEdit {
+                    folder,
+                    list: file,
+                    whole_domain: args.domain,
+                    comment: &format!("{who}, because of kept copy {}", record.id),
+                };
+                let entry = edit.put(&record.sender)?;
+                store
+                    .note(who, list.action(), &args.id, &format!("{entry} in {file}"))
+                    .await?;
+                Ok(Put {
+                    entry,
+                    file: file.to_owned(),
+                })
+            }
+            Self::Server(client) => {
+                let list = match list {
+                    SenderList::Allowed => pb::SenderList::Allowed,
+                    SenderList::Blocked => pb::SenderList::Blocked,
+                };
+                let request = pb::PutSenderRequest {
+                    id: args.id.clone(),
+                    list: list.into(),
+                    whole_domain: args.domain,
+                    file: args.list.clone().unwrap_or_default(),
+                    who: who.to_owned(),
+                };
+                let put = client.clone().put_sender(request).await?.into_inner();
+                Ok(Put {
+                    entry: put.entry,
+                    file: put.file,
+                })
+            }
+        }
+    }
+
+    /// The audit log of a day, `YYYYMMDD`.
+    pub(super) async fn audit(&self, day: &str) -> Result<Vec<Audit>, SourceError> {
+        match self {
+            Self::Store(store) => Ok(store.audit_log(day).await?),
+            Self::Server(client) => {
+                let request = pb::ListAuditRequest {
+                    day: day.to_owned(),
+                };
+                let log = client.clone().list_audit(request).await?.into_inner();
+                Ok(log.entries.into_iter().map(Into::into).collect())
+            }
+        }
+    }
+}
+
+impl SenderList {
+    /// In the policy that is built in, and in those that begin with it.
+    fn file(self) -> &'static str {
+        match self {
+            Self::Allowed => "lists/allowed-senders.txt",
+            Self::Blocked => "lists/blocked-senders.txt",
+        }
+    }
+
+    /// As the audit log names what was done.
+    fn action(self) -> &'static str {
+        match self {
+            Self::Allowed => "allow",
+            Self::Blocked => "block",
+        }
+    }
 }
 
 impl SourceError {
@@ -177,6 +303,7 @@ impl SourceError {
                 error,
                 ReleaseError::Store(QuarantineError::Store(_))
                     | ReleaseError::InDoubt(_)
+                    | ReleaseError::Encryption(_)
                     | ReleaseError::Unnoted(_)
                     | ReleaseError::Random(_)
             ),
@@ -185,6 +312,8 @@ impl SourceError {
                 Code::NotFound | Code::AlreadyExists | Code::Aborted | Code::InvalidArgument
             ),
             Self::Keys(_)
+            | Self::Sender(_)
+            | Self::NoPolicy
             | Self::Address(_)
             | Self::NoAuthority
             | Self::NotServed

@@ -2,16 +2,20 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _, stream};
 use millrace_proto::pb;
 use millrace_proto::pb::quarantine_service_server::QuarantineService;
-use millrace_quarantine::{Filter, Quarantine, QuarantineError, Release, ReleaseError};
+use millrace_quarantine::{
+    Filter, Limits, Quarantine, QuarantineError, Release, ReleaseError, Retention,
+};
 use millrace_runtime::grpc::Arrived;
 use millrace_runtime::tls::{Peers, TlsPeer};
 use tonic::{Request, Response, Status};
 
 use crate::node::Node;
+use crate::policy::SenderListEdit;
 
 /// The contract's service of kept copies.
 #[derive(Debug, Clone)]
@@ -30,7 +34,7 @@ impl Copies {
         Self { node, peers }
     }
 
-    /// The store, for whoever may use it.
+    /// The store, for whoever may use it: every method goes through here.
     #[allow(clippy::result_large_err)]
     fn store<T>(&self, request: &Request<T>) -> Result<&Quarantine, Status> {
         let peer = request.extensions().get::<Arrived<TlsPeer>>();
@@ -111,12 +115,10 @@ impl QuarantineService for Copies {
             )
         })?;
         let release = Release {
-            via: self.node.release_via().to_owned(),
             recipients: request.recipients,
             who,
             again: request.again,
-            hello: self.node.name().to_string(),
-            ..Release::default()
+            ..self.node.release().clone()
         };
         let answers = store
             .release(&request.id, &release, &keys)
@@ -150,6 +152,101 @@ impl QuarantineService for Copies {
             .map_err(|error| status(&error))?;
         Ok(Response::new(stats.into()))
     }
+
+    async fn expire_copies(
+        &self,
+        request: Request<pb::ExpireCopiesRequest>,
+    ) -> Result<Response<pb::ExpireCopiesResponse>, Status> {
+        let store = self.store(&request)?;
+        let who = who(&request, &request.get_ref().who);
+        let request = request.into_inner();
+        let limits = Limits {
+            age: request
+                .days
+                .map(|days| Duration::from_secs(days.saturating_mul(86_400))),
+            entries: request.entries,
+            bytes: request.bytes,
+        };
+        let expired = store
+            .expire_by_hand(&who, &Retention::of_all(limits))
+            .await
+            .map_err(|error| status(&error))?;
+        Ok(Response::new(pb::ExpireCopiesResponse {
+            entries: expired.entries,
+            bytes: expired.bytes,
+        }))
+    }
+
+    async fn put_sender(
+        &self,
+        request: Request<pb::PutSenderRequest>,
+    ) -> Result<Response<pb::PutSenderResponse>, Status> {
+        let store = self.store(&request)?;
+        let who = who(&request, &request.get_ref().who);
+        let request = request.into_inner();
+        let (action, list) = match request.list() {
+            pb::SenderList::Allowed => ("allow", "lists/allowed-senders.txt"),
+            pb::SenderList::Blocked => ("block", "lists/blocked-senders.txt"),
+            pb::SenderList::Unspecified => {
+                return Err(Status::invalid_argument(
+                    "say which list: allowed or blocked",
+                ));
+            }
+        };
+        let Some(folder) = self.node.policy_folder().map(ToOwned::to_owned) else {
+            return Err(Status::failed_precondition(
+                "this node's policy is no folder that it could write: change the lists where the policy comes from",
+            ));
+        };
+        let record = store
+            .record(&request.id)
+            .await
+            .map_err(|error| status(&error))?;
+        let file = match request.file.is_empty() {
+            true => list.to_owned(),
+            false => request.file,
+        };
+        let comment = format!("{who}, because of kept copy {}", record.id);
+        let list = file.clone();
+        // Compiles the policy, twice.
+        let put = tokio::task::spawn_blocking(move || {
+            let edit = SenderListEdit {
+                folder: &folder,
+                list: &list,
+                whole_domain: request.whole_domain,
+                comment: &comment,
+            };
+            edit.put(&record.sender)
+        });
+        let entry = put
+            .await
+            .map_err(|_| Status::internal("the list could not be changed"))?
+            .map_err(|error| Status::failed_precondition(error.to_string()))?;
+        self.node.reload();
+        store
+            .note(&who, action, &request.id, &format!("{entry} in {file}"))
+            .await
+            .map_err(|error| status(&error))?;
+        Ok(Response::new(pb::PutSenderResponse { entry, file }))
+    }
+
+    async fn list_audit(
+        &self,
+        request: Request<pb::ListAuditRequest>,
+    ) -> Result<Response<pb::ListAuditResponse>, Status> {
+        let store = self.store(&request)?;
+        let day = request.into_inner().day;
+        if day.len() != 8 || !day.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(Status::invalid_argument("a day is YYYYMMDD"));
+        }
+        let log = store
+            .audit_log(&day)
+            .await
+            .map_err(|error| status(&error))?;
+        Ok(Response::new(pb::ListAuditResponse {
+            entries: log.into_iter().map(Into::into).collect(),
+        }))
+    }
 }
 
 /// Who asks, by what he says, by his certificate and by where he is.
@@ -167,6 +264,7 @@ fn who<T>(request: &Request<T>, told: &str) -> String {
 fn status(error: &QuarantineError) -> Status {
     match error {
         QuarantineError::Unknown(_) => Status::not_found(error.to_string()),
+        QuarantineError::Busy => Status::failed_precondition(error.to_string()),
         _ => Status::unavailable(error.to_string()),
     }
 }
@@ -177,6 +275,7 @@ fn refusal(error: &ReleaseError) -> Status {
         ReleaseError::Store(error) => status(error),
         ReleaseError::Released { .. } => Status::already_exists(text),
         ReleaseError::Address(_) | ReleaseError::Nobody(_) => Status::invalid_argument(text),
+        ReleaseError::Encryption(_) => Status::failed_precondition(text),
         ReleaseError::InDoubt(_) => Status::unknown(text),
         ReleaseError::Unnoted(_) => Status::data_loss(text),
         _ => Status::aborted(text),
