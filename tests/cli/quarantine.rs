@@ -1,5 +1,7 @@
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use bytes::Bytes;
 use millrace_proto::{Revision, Verdict};
@@ -8,6 +10,7 @@ use millrace_tests::admin;
 use millrace_tests::ports::Port;
 use millrace_tests::process::Process;
 use millrace_tests::servers::binary;
+use millrace_tests::sink::Sink;
 use millrace_tests::transaction;
 use tempfile::TempDir;
 
@@ -74,9 +77,13 @@ impl Node {
     }
 
     fn start(store: &Store, serve: bool) -> Self {
+        Self::configured(store, "", serve)
+    }
+
+    fn configured(store: &Store, head: &str, serve: bool) -> Self {
         let file = store.folder.path().join("node.toml");
         let text = format!(
-            "[quarantine]\nstore = {:?}\nserve = {serve}\n",
+            "{head}\n[quarantine]\nstore = {:?}\nserve = {serve}\n",
             store.path()
         );
         fs::write(&file, text).expect("the file can be written");
@@ -109,10 +116,10 @@ impl Node {
     }
 }
 
-/// Nothing that a terminal obeys; for people, nothing that reorders their text either.
+/// Nothing that a terminal obeys, and nothing that reorders text.
 #[track_caller]
-fn assert_harmless(text: &str, for_people: bool) {
-    let reorders = |c: char| for_people && ('\u{202a}'..='\u{202e}').contains(&c);
+fn assert_harmless(text: &str) {
+    let reorders = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let bad = |c: char| (c.is_control() && c != '\n') || reorders(c);
     assert!(!text.chars().any(bad), "{text:?}");
 }
@@ -127,6 +134,9 @@ fn hostile_mail_does_not_reach_the_terminal() {
         "Subject: \u{202e}gpj.exe\r\nContent-Type: text/\u{1b}x; name=\"\u{1b}[1m\"\r\n\r\n"
             .as_bytes(),
         b"Subject: \xff\xfe\x80\r\n\r\n\xff\r\n",
+        "Subject: \u{9b}31m \u{2066}x\r\nX-\u{9d}: \u{200f}\r\n\r\n\u{9b}2J \u{2067}\r\n"
+            .as_bytes(),
+        b"Subject: =?utf-8?B?wpszMW0g4oGm?=\r\nFrom: \"\xc2\x9b\" <a@x.example>\r\n\r\n",
         format!("Subject: {long}\r\n\r\n{long}\r\n")
             .leak()
             .as_bytes(),
@@ -140,7 +150,7 @@ fn hostile_mail_does_not_reach_the_terminal() {
             &["list", "--format", "json"],
             &["show", &id, "--format", "json"],
         ] {
-            assert_harmless(&store.run(words).expect(0).stdout, !words.contains(&"json"));
+            assert_harmless(&store.run(words).expect(0).stdout);
         }
         assert_eq!(&store.raw(&["show", "--raw", &id]), content);
     }
@@ -151,7 +161,7 @@ fn show_decodes_what_people_read() {
     let store = Store::new();
     let id = store.keep(
         b"alice@sender.example",
-        b"From: =?utf-8?Q?J=C3=B6rg?= <j@x.example>\r\nSubject: =?utf-8?B?R3LDvMOfZQ==?=\r\n\
+        b"From: =?utf-8?Q?J=C3=B6rg?= <j@x.example>\r\nX-Folded: one\r\n\ttwo\r\n   three\r\nSubject: =?utf-8?B?R3LDvMOfZQ==?=\r\n\
           Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nHello there\r\n--b\r\n\
           Content-Type: application/pdf; name=\"bill.pdf\"\r\nContent-Transfer-Encoding: base64\r\n\r\nAAAA\r\n--b--\r\n",
     );
@@ -159,6 +169,7 @@ fn show_decodes_what_people_read() {
     for wanted in [
         "From: J\u{f6}rg <j@x.example>",
         "Subject: Gr\u{fc}\u{df}e",
+        "X-Folded: one two three\n",
         "multipart/mixed",
         "application/pdf  \"bill.pdf\"",
         "  Hello there",
@@ -214,6 +225,121 @@ fn a_node_serves_its_store() {
         "{}",
         refused.stderr
     );
+}
+
+#[test]
+fn a_node_does_what_the_command_does_where_the_store_is() {
+    let store = Store::new();
+    let ids = [b"Alice@sender.example" as &[u8], b"bob@other.example"]
+        .map(|sender| store.keep(sender, b"Subject: x\r\n\r\n"));
+    let policy = store.folder.path().join("policy");
+    millrace(["policy", "default", policy.to_str().expect("UTF-8")]).expect(0);
+    let node = Node::configured(&store, &format!("policy = {policy:?}"), true);
+    let url = node.url();
+    let list = |name: &str| fs::read_to_string(policy.join("lists").join(name)).expect("a list");
+
+    let put = store.run(&["allow", &ids[0], "--server", &url]).expect(0);
+    assert_eq!(
+        put.stdout,
+        "Alice@sender.example is in lists/allowed-senders.txt\n"
+    );
+    assert!(list("allowed-senders.txt").contains("\nAlice@sender.example\n"));
+    store
+        .run(&["block", &ids[1], "--domain", "--server", &url])
+        .expect(0);
+    assert!(list("blocked-senders.txt").contains("\nother.example\n"));
+    for (words, told) in [
+        (&["allow", &ids[0]][..], "already"),
+        (
+            &["allow", &ids[1], "--list", "lists/none.txt"],
+            "cannot be read",
+        ),
+        (
+            &["allow", &ids[1], "--list", "../policy.toml"],
+            "cannot be read",
+        ),
+        (&["allow", &ids[1], "--policy", "/tmp"], "--policy"),
+    ] {
+        let refused = store.run(&[words, &["--server", &url]].concat()).expect(2);
+        assert!(refused.stderr.contains(told), "{}", refused.stderr);
+    }
+
+    let gone = store
+        .run(&["expire", "--entries", "1", "--server", &url])
+        .expect(0);
+    assert!(
+        gone.stdout.starts_with("1 copies expired"),
+        "{}",
+        gone.stdout
+    );
+    let audit = store.run(&["audit", "--server", &url]).expect(0).stdout;
+    assert_eq!(audit, store.run(&["audit"]).expect(0).stdout);
+    let told: Vec<_> = audit
+        .lines()
+        .filter_map(|line| line.split("  ").nth(2))
+        .collect();
+    assert_eq!(told, ["allow", "block", "expire"]);
+}
+
+#[test]
+fn a_node_without_a_policy_of_its_own_cannot_put_senders_on_lists() {
+    let store = Store::new();
+    let id = store.keep(b"a@x.example", b"\r\n");
+    let node = Node::serving(&store);
+    let refused = store
+        .run(&["allow", &id, "--server", &node.url()])
+        .expect(2);
+    assert!(
+        refused.stderr.contains("is no folder"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
+fn releasing_twice_asks_first() {
+    let store = Store::new();
+    let id = store.keep(b"a@x.example", b"Subject: x\r\n\r\n");
+    let keys = store.folder.path().join("keys");
+    let keys = keys.to_str().expect("UTF-8");
+    millrace(["quarantine", "key", keys]).expect(0);
+    let sink = Sink::start();
+    let via = format!("127.0.0.1:{}", sink.port());
+    let words = ["release", &id, "--via", &via, "--keys", keys];
+    store.run(&words).expect(0);
+    assert_eq!(sink.count(), 1);
+    // Nobody is there to be asked.
+    let refused = store.run(&words).expect(1);
+    assert!(
+        refused.stderr.contains("released before"),
+        "{}",
+        refused.stderr
+    );
+    for (answer, code, sent) in [("n\n", 1, 1), ("\n", 1, 1), ("y\n", 0, 2)] {
+        let line = store
+            .words(&words)
+            .iter()
+            .map(|word| word.to_str().expect("UTF-8"))
+            .collect::<Vec<_>>()
+            .join(" ");
+        let line = format!("{} {line}", binary("millrace").display());
+        let mut asked = Command::new("script")
+            .args(["-qec", &line, "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("script starts: it is of bsdutils");
+        let mut stdin = asked.stdin.take().expect("stdin is piped");
+        stdin.write_all(answer.as_bytes()).expect("script reads");
+        let ended = asked.wait_with_output().expect("script ends");
+        drop(stdin);
+        let told = String::from_utf8_lossy(&ended.stdout);
+        assert!(told.contains("Send it again? [y/N]"), "{told}");
+        assert_eq!(ended.status.code(), Some(code), "{told}");
+        assert_eq!(sink.count(), sent);
+    }
+    store.run(&[&words[..], &["--again"]].concat()).expect(0);
+    assert_eq!(sink.count(), 3);
 }
 
 #[test]

@@ -23,6 +23,7 @@ fn outcomes(outcomes: &[(u32, Disposition)]) -> Script {
                 Disposition::Tempfail => refuse(451, "4.7.1", "recipient's own delay").reply,
                 _ => None,
             },
+            keep: false,
         })
         .collect();
     Script::giving(Verdict {
