@@ -245,7 +245,7 @@ fn a_node_does_what_the_command_does_where_the_store_is() {
     );
     assert!(list("allowed-senders.txt").contains("\nAlice@sender.example\n"));
     store
-        .run(&["block", &ids[1], "--domain", "--server", &url])
+        .run(&["--server", &url, "block", &ids[1], "--domain"])
         .expect(0);
     assert!(list("blocked-senders.txt").contains("\nother.example\n"));
     for (words, told) in [
@@ -263,6 +263,16 @@ fn a_node_does_what_the_command_does_where_the_store_is() {
         let refused = store.run(&[words, &["--server", &url]].concat()).expect(2);
         assert!(refused.stderr.contains(told), "{}", refused.stderr);
     }
+
+    let twice = ["--server", &url, "allow", &ids[1], "--policy", "/tmp"];
+    let refused = store.run(&twice).expect(2);
+    assert!(
+        refused.stderr.contains("leave --policy out"),
+        "{}",
+        refused.stderr
+    );
+    let refused = store.run(&["allow", &ids[1]]).expect(2);
+    assert!(refused.stderr.contains("--policy"), "{}", refused.stderr);
 
     let gone = store
         .run(&["expire", "--entries", "1", "--server", &url])

@@ -130,12 +130,7 @@ pub(super) struct SenderArgs {
     /// The copy's identifier
     pub(super) id: String,
     /// The policy's folder; with --server it is the node's
-    #[arg(
-        long,
-        value_name = "DIR",
-        required_unless_present = "server",
-        conflicts_with = "server"
-    )]
+    #[arg(long, value_name = "DIR", conflicts_with = "server")]
     pub(super) policy: Option<PathBuf>,
     /// The sender's whole domain
     #[arg(long)]

@@ -54,6 +54,8 @@ pub(super) enum SourceError {
     Sender(#[from] SenderListError),
     #[error("name the policy's folder with --policy")]
     NoPolicy,
+    #[error("with --server the policy is the server's: leave --policy out")]
+    ItsPolicy,
     #[error("{0} is no server: write http://HOST:PORT or https://HOST:PORT")]
     Address(String),
     #[error("https:// wants to know whom to believe: name the authority's file with --ca")]
@@ -239,6 +241,8 @@ impl Source {
                     file: file.to_owned(),
                 })
             }
+            // Where --server stands before the command, clap does not see that the two exclude one another.
+            Self::Server(_) if args.policy.is_some() => Err(SourceError::ItsPolicy),
             Self::Server(client) => {
                 let list = match list {
                     SenderList::Allowed => pb::SenderList::Allowed,
@@ -314,6 +318,7 @@ impl SourceError {
             Self::Keys(_)
             | Self::Sender(_)
             | Self::NoPolicy
+            | Self::ItsPolicy
             | Self::Address(_)
             | Self::NoAuthority
             | Self::NotServed
