@@ -99,7 +99,7 @@ cargo-fuzz:
 .PHONY: qmail
 qmail: packages-build
 	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release -p millrace-qmail --target x86_64-unknown-linux-gnu --target-dir target/static
-	install -D -t target/qmail $(addprefix target/static/x86_64-unknown-linux-gnu/release/,millrace-qmail-queue millrace-dot-qmail)
+	install -D -t target/qmail $(addprefix target/static/x86_64-unknown-linux-gnu/release/,millrace-qmail-queue millrace-dot-qmail millrace-qmail-install)
 
 ## clean: remove what was built
 .PHONY: clean

@@ -13,11 +13,13 @@ pub mod dot;
 mod edit;
 mod envelope;
 mod exit;
+pub mod install;
 mod judge;
 mod log;
 mod memory_file;
 pub mod queue;
 mod received;
+mod trust;
 
 pub use caller::{Caller, CallerKind, Users};
 pub use carry::Carried;

@@ -24,14 +24,14 @@ use crate::exit::{ErrorDescriptor, Exit, one_line};
 use crate::judge::judge;
 use crate::log::Log;
 use crate::memory_file::MemoryFile;
-use crate::received;
+use crate::{received, trust};
 
 const PROGRAM: &str = "millrace-qmail-queue";
 /// `DEATH` of `qmail-queue.c`: a caller that hangs for a day is given up.
 const DEATH_SECONDS: u32 = 86_400;
 /// The process that became the real qmail-queue; a conduit that finds its own number there was installed as the real
 /// one, and would go round for ever.
-const GUARD: &str = "MILLRACE_QMAIL_QUEUE_PID";
+pub(crate) const GUARD: &str = "MILLRACE_QMAIL_QUEUE_PID";
 const UNSCANNED_HEADER: &[u8] = b"X-Millrace-Unscanned";
 
 /// One call of qmail-queue.
@@ -86,6 +86,10 @@ pub fn run() -> Exit {
             return Exit::Config;
         }
     };
+    if let Err(problem) = trust::lent(&home) {
+        log.line(problem);
+        return Exit::Config;
+    }
     if let Err(problem) = guard(&config.queue) {
         log.line(format_args!("{}: {problem}", config.queue.display()));
         return Exit::Bug;

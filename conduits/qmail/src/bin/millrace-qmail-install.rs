@@ -1,0 +1,7 @@
+//! Puts `millrace-qmail-queue` in front of qmail-queue, and takes it away again.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    millrace_qmail::install::run().into()
+}
