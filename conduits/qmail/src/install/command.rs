@@ -46,7 +46,7 @@ enum Action {
         #[arg(long, value_name = "FILE")]
         program: Option<PathBuf>,
         /// The group of the conduit alone, by name or number; nobody may be in it
-        #[arg(long, value_name = "GROUP", default_value = "millrace")]
+        #[arg(long, value_name = "GROUP", default_value = "millrace-qmail")]
         group: String,
         /// Check, and say what would be done
         #[arg(long)]
