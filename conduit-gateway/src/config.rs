@@ -8,7 +8,9 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -70,15 +72,26 @@ pub struct ClientConfig {
 }
 
 /// What is spoken on a client's listeners.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Protocol {
     /// The milter protocol: a mail server connects.
     Milter,
+    /// QMQP: a qmail connects, and the mail is passed on to another.
+    Qmqp(Arc<Qmqp>),
     /// The contract itself: a conduit connects.
     Contract {
         /// Whose word counts on the way that mail goes.
         direction: DirectionFrom,
     },
+}
+
+/// What becomes of mail that comes by QMQP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Qmqp {
+    /// Servers that it is passed on to, by QMQP, in turn until one takes the connection; at least one.
+    pub downstream: Vec<SocketAddr>,
+    /// Whether the line that qmail-smtpd puts on top is believed about the SMTP client.
+    pub believe_received: bool,
 }
 
 /// Whose word counts on the way that a conduit's mail goes.

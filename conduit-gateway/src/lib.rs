@@ -24,7 +24,7 @@ mod transaction;
 mod upstream;
 
 pub use address::{InvalidAddress, ListenAddress, SPELLINGS};
-pub use config::{ClientConfig, Config, DirectionFrom, Limits, Mta, Protocol, Times};
+pub use config::{ClientConfig, Config, DirectionFrom, Limits, Mta, Protocol, Qmqp, Times};
 pub use failure::{FailureAction, FailureKind, FailureRow, FailureTable};
 pub use gateway::{Gateway, Running, StartError, Surroundings};
 pub use listen::{BindError, Duplex, Incoming, Network, SystemdSockets};

@@ -5,6 +5,7 @@ mod conduit;
 mod connection;
 mod message;
 mod network;
+mod qmqp;
 mod screening;
 mod stream;
 
@@ -17,7 +18,7 @@ use millrace_runtime::tls::Acceptor;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::task::TaskTracker;
 
-use crate::config::Protocol;
+use crate::config::{Protocol, Qmqp};
 use crate::failure::{Failure, FailureKind};
 use crate::gateway::{Client, Shared};
 use crate::metrics::Refused;
@@ -26,6 +27,7 @@ pub(crate) use bind::Listener;
 pub use bind::{BindError, SystemdSockets};
 use connection::Connection;
 pub use network::{Duplex, Incoming, Network};
+pub(crate) use qmqp::LONGEST_DEADLINE as LONGEST_QMQP_DEADLINE;
 use stream::Stream;
 
 /// What a connection occupies for as long as it lasts.
@@ -44,6 +46,7 @@ const HANDED_OVER: usize = 64;
 /// Where the connections of a listener go.
 enum Taker {
     Milter,
+    Qmqp(Arc<Qmqp>),
     Contract(
         mpsc::Sender<(conduit::Caller, conduit::Connected)>,
         Option<Acceptor>,
@@ -57,9 +60,10 @@ pub(crate) fn serve(
     shared: &Arc<Shared>,
     tasks: &TaskTracker,
 ) {
-    let taker = match client.config.protocol {
+    let taker = match &client.config.protocol {
         Protocol::Milter => Taker::Milter,
-        Protocol::Contract { direction } => {
+        Protocol::Qmqp(config) => Taker::Qmqp(config.clone()),
+        &Protocol::Contract { direction } => {
             let (sender, receiver) = mpsc::channel(HANDED_OVER);
             let acceptor = match client.config.tls {
                 Some(false) => None,
@@ -125,6 +129,15 @@ async fn admit(
     }
     let (client, shared, listener) = (client.clone(), shared.clone(), listener.clone());
     let connections = shared.connections.clone();
+    if let Taker::Qmqp(config) = taker {
+        let session = qmqp::Session::new(stream, client, shared, config.clone(), doom);
+        connections.spawn(async move {
+            let slot = slot;
+            Box::pin(session.run(listener)).await;
+            drop(slot);
+        });
+        return;
+    }
     connections.spawn(async move {
         let slot = slot;
         Connection::new(stream, client, shared, doom)

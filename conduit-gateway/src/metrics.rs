@@ -23,6 +23,7 @@ pub(crate) struct GatewayMetrics {
     verdicts: Family<VerdictLabels, Counter>,
     failures: Family<FailureLabels, Counter>,
     aborted: Family<ClientLabel, Counter>,
+    passed_on: Family<PassedOnLabels, Counter>,
     stages: Family<StageLabels, Histogram, Latency>,
     message_bytes: Family<ClientLabel, Histogram, Sizes>,
     queued: Family<ClientLabel, Gauge>,
@@ -118,6 +119,12 @@ struct FailureLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PassedOnLabels {
+    client: Name,
+    answer: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StageLabels {
     client: Name,
     stage: &'static str,
@@ -171,6 +178,10 @@ impl GatewayMetrics {
             aborted: metrics.counters(
                 "millrace_gateway_aborted",
                 "Messages that the mail server withdrew",
+            ),
+            passed_on: metrics.counters(
+                "millrace_gateway_passed_on",
+                "Messages passed on by QMQP, and what the downstream server answered",
             ),
             stages: metrics.latencies(
                 "millrace_gateway_answer_seconds",
@@ -301,6 +312,14 @@ impl ClientMetrics {
             disposition: disposition.name(),
         };
         self.all.verdicts.get_or_create(&labels).inc();
+    }
+
+    pub(crate) fn passed_on(&self, answer: &'static str) {
+        let labels = PassedOnLabels {
+            client: self.client.clone(),
+            answer,
+        };
+        self.all.passed_on.get_or_create(&labels).inc();
     }
 
     pub(crate) fn failure(&self, kind: FailureKind, action: FailureAction) {

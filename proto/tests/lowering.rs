@@ -217,6 +217,8 @@ fn every_row_of_the_conformance_table_holds() {
         }
         let seen = match told.disposition {
             Disposition::Tempfail if conduit == ConduitKind::Exchange => "requeue".into(),
+            Disposition::Tempfail if conduit == ConduitKind::Qmqp => "Z".into(),
+            Disposition::Reject if conduit == ConduitKind::Qmqp => "D".into(),
             Disposition::Reject | Disposition::Tempfail => {
                 told.reply.as_ref().unwrap().code().to_string()
             }

@@ -17,7 +17,12 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
     ("python3", "python3"),
+    ("qmqp-sink", "postfix"),
+    ("qmqp-source", "postfix"),
+    ("qmqpfront-qmail", "mailfront"),
     ("saslpasswd2", "sasl2-bin"),
+    ("smtpfront-qmail", "mailfront"),
+    ("tcpserver", "ucspi-tcp"),
     ("unshare", "util-linux"),
 ];
 

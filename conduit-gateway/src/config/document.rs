@@ -44,11 +44,12 @@ pub struct Document {
     time: TimeTable,
     client: Vec<Spanned<ClientTable>>,
     conduit: Vec<Spanned<ConduitTable>>,
+    qmqp: Vec<Spanned<QmqpTable>>,
     failure: Vec<FailureTableRow>,
 }
 
-/// The gateway's part of a file that configures other things too: `limits`, `time`, `client`, `conduit`
-/// and `failure`.
+/// The gateway's part of a file that configures other things too: `limits`, `time`, `client`, `conduit`,
+/// `qmqp` and `failure`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Section {
@@ -56,6 +57,7 @@ pub struct Section {
     pub(super) time: TimeTable,
     pub(super) client: Vec<Spanned<ClientTable>>,
     pub(super) conduit: Vec<Spanned<ConduitTable>>,
+    pub(super) qmqp: Vec<Spanned<QmqpTable>>,
     pub(super) failure: Vec<FailureTableRow>,
 }
 
@@ -142,6 +144,44 @@ impl ConduitTable {
     }
 }
 
+/// `[[qmqp]]`: where qmails connect, and where their mail goes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct QmqpTable {
+    pub(super) client: Spanned<String>,
+    pub(super) listen: Vec<Spanned<String>>,
+    pub(super) downstream: Spanned<Vec<Spanned<String>>>,
+    pub(super) believe_received: Option<bool>,
+    pub(super) direction: Option<Spanned<String>>,
+    pub(super) socket_mode: Option<Spanned<String>>,
+    pub(super) socket_group: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) allow: Vec<Spanned<String>>,
+    pub(super) connections: Option<Spanned<usize>>,
+    pub(super) memory_mib: Option<Spanned<u64>>,
+    pub(super) message_size_kib: Option<Spanned<u64>>,
+    pub(super) deadline_seconds: Option<Spanned<u64>>,
+}
+
+impl QmqpTable {
+    /// As a client's table, of which it has all but the kind of mail server.
+    pub(super) fn as_client(&self) -> ClientTable {
+        ClientTable {
+            name: self.client.clone(),
+            listen: self.listen.clone(),
+            direction: self.direction.clone(),
+            mta: None,
+            socket_mode: self.socket_mode.clone(),
+            socket_group: self.socket_group.clone(),
+            allow: self.allow.clone(),
+            connections: self.connections.clone(),
+            memory_mib: self.memory_mib.clone(),
+            message_size_kib: self.message_size_kib.clone(),
+            deadline_seconds: self.deadline_seconds.clone(),
+        }
+    }
+}
+
 /// `[[failure]]`: a row of the failure table.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -171,6 +211,7 @@ impl Default for Document {
             time: TimeTable::default(),
             client: Vec::new(),
             conduit: Vec::new(),
+            qmqp: Vec::new(),
             failure: Vec::new(),
         }
     }
@@ -195,6 +236,7 @@ impl Document {
             time: self.time.clone(),
             client: self.client.clone(),
             conduit: self.conduit.clone(),
+            qmqp: self.qmqp.clone(),
             failure: self.failure.clone(),
         }
     }

@@ -1,5 +1,7 @@
 //! From the file as it is written to what it means; everything wrong is told at once.
 
+mod qmqp;
+
 use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
@@ -15,6 +17,7 @@ use super::document::{ClientTable, FailureTableRow, LimitsTable, Section, TimeTa
 use super::{ClientConfig, Config, DirectionFrom, Limits, Mta, Protocol, Times};
 use crate::address::{ListenAddress, SPELLINGS};
 use crate::failure::{FailureAction, FailureKind, FailureRow, FailureTable};
+use crate::listen::LONGEST_QMQP_DEADLINE;
 use crate::queue::QueueBounds;
 
 /// Where a section was read from: for errors that name file, line and key.
@@ -57,6 +60,8 @@ impl<'a> Origin<'a> {
     }
 }
 
+/// QMQP clients give up after 60 s, and a downstream server needs its share.
+const QMQP_DEADLINE: Duration = Duration::from_secs(30);
 struct Resolver<'a> {
     origin: &'a Origin<'a>,
     errors: ConfigErrors,
@@ -91,7 +96,17 @@ impl Section {
             let table = table.get_ref();
             (key, "client", table.as_client(), protocol, table.tls)
         });
-        for (key, name_key, table, protocol, tls) in milters.chain(conduits) {
+        let qmqp: Vec<_> = self
+            .qmqp
+            .iter()
+            .enumerate()
+            .map(|(n, table)| {
+                let key = format!("qmqp[{n}]");
+                let protocol = resolver.qmqp(&key, table.get_ref());
+                (key, "client", table.get_ref().as_client(), protocol, None)
+            })
+            .collect();
+        for (key, name_key, table, protocol, tls) in milters.chain(conduits).chain(qmqp) {
             let name_key = format!("{key}.{name_key}");
             let client = ClientConfig {
                 tls,
@@ -316,12 +331,17 @@ impl Resolver<'_> {
                 }
             },
         };
-        let cap = mta.verdict_deadline();
+        let (cap, usual) = match protocol {
+            Protocol::Qmqp(_) => (LONGEST_QMQP_DEADLINE, QMQP_DEADLINE),
+            Protocol::Milter | Protocol::Contract { .. } => {
+                (mta.verdict_deadline(), default.deadline)
+            }
+        };
         let deadline = self.number(
             &at("deadline_seconds"),
             table.deadline_seconds.as_ref(),
             1..cap.as_secs() + 1,
-            default.deadline.min(cap).as_secs(),
+            usual.min(cap).as_secs(),
         );
         let direction = self.parsed(
             &at("direction"),
@@ -347,7 +367,15 @@ impl Resolver<'_> {
             else {
                 continue;
             };
-            if !address.is_local() && table.allow.is_empty() {
+            let unix = matches!(address, ListenAddress::Unix(_));
+            if matches!(protocol, Protocol::Qmqp(_)) && !unix && table.allow.is_empty() {
+                self.refuse(
+                    raw.span(),
+                    &at("listen"),
+                    format!("QMQP knows no authentication, and `allow` does not say who may connect to {address}"),
+                    "list the qmail hosts in `allow`, such as [\"192.0.2.7\"]",
+                );
+            } else if !address.is_local() && table.allow.is_empty() {
                 self.refuse(
                     raw.span(),
                     &at("listen"),

@@ -186,6 +186,54 @@ fn what_is_wrong_is_named_with_line_key_and_remedy() {
 }
 
 #[test]
+fn a_qmqp_listener_has_an_allow_list_and_somewhere_to_pass_mail_on_to() {
+    const QMQP: &str = "[[qmqp]]\nclient = \"q\"\nlisten = [\"tcp://127.0.0.1:628\"]\n";
+    const ALLOW: &str = "allow = [\"127.0.0.1\"]\n";
+    let config = resolve(&format!(
+        "{QMQP}{ALLOW}downstream = [\"192.0.2.1\", \"192.0.2.2:6280\", \"2001:db8::1\", \"[2001:db8::1]:1\"]"
+    ))
+    .expect("it is sound");
+    let client = &config.clients[0];
+    assert_eq!(client.deadline, Duration::from_secs(30));
+    let Protocol::Qmqp(qmqp) = &client.protocol else {
+        panic!("QMQP")
+    };
+    let servers: Vec<_> = qmqp.downstream.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        servers,
+        [
+            "192.0.2.1:628",
+            "192.0.2.2:6280",
+            "[2001:db8::1]:628",
+            "[2001:db8::1]:1"
+        ]
+    );
+    assert!(qmqp.believe_received);
+    for (text, expected) in [
+        (
+            format!("{QMQP}downstream = [\"192.0.2.1\"]"),
+            "gateway.toml:3:11: key `qmqp[0].listen`: QMQP knows no authentication, and `allow` does not say who",
+        ),
+        (
+            format!("{QMQP}{ALLOW}downstream = []"),
+            "key `qmqp[0].downstream`: there is no server that the mail could be passed on to; list",
+        ),
+        (
+            format!("{QMQP}{ALLOW}downstream = [\"mx.example\"]"),
+            "key `qmqp[0].downstream`: 'mx.example' is no IP address of a server; write",
+        ),
+        (
+            format!("{QMQP}{ALLOW}downstream = [\"192.0.2.1\"]\ndeadline_seconds = 46"),
+            "46 is out of range; write a number from 1 to below 46",
+        ),
+        (format!("{QMQP}{ALLOW}"), "downstream"),
+    ] {
+        let error = resolve(&text).expect_err(&text);
+        assert!(error.contains(expected), "{text}\n→ {error}");
+    }
+}
+
+#[test]
 fn all_that_is_wrong_is_told_at_once() {
     let error =
         resolve("[limits]\nmemory_mib = 0\n[time]\nidle_seconds = 0").expect_err("two errors");

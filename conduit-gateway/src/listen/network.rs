@@ -13,6 +13,8 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
+use super::stream::After;
+
 /// A connection of a network that is not the system's.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -96,6 +98,17 @@ impl Simulated {
         let count = inner.read.len();
         buffer.extend_from_slice(&inner.read.split());
         Ok(count)
+    }
+
+    /// Looks what there is, and takes nothing.
+    pub(super) fn after(&self) -> After {
+        let mut inner = self.locked();
+        let fill = std::future::poll_fn(|context| inner.poll_fill(context));
+        match pin!(fill).now_or_never() {
+            None => After::Nothing,
+            Some(Ok(())) if !inner.read.is_empty() => After::Bytes,
+            Some(_) => After::Gone,
+        }
     }
 
     /// Writes what goes without waiting.

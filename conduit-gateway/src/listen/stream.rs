@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use futures_util::FutureExt;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::network::Simulated;
@@ -26,6 +28,15 @@ pub(crate) enum Stream {
 pub(crate) enum PeerName {
     Tcp(SocketAddr),
     Unix,
+}
+
+/// What there is after all that was awaited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum After {
+    Nothing,
+    Bytes,
+    /// The peer has closed, or the connection broke.
+    Gone,
 }
 
 impl Stream {
@@ -63,6 +74,26 @@ impl Stream {
             Self::Simulated(stream, _) => return stream.read_now(buffer),
         };
         read.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
+    }
+
+    /// Looks whether the peer is still there, and takes nothing.
+    pub(crate) fn after(&self) -> After {
+        let mut byte = [MaybeUninit::uninit()];
+        let peeked = match self {
+            Self::Tcp(stream, _) => {
+                stream.try_io(Interest::READABLE, || SockRef::from(stream).peek(&mut byte))
+            }
+            Self::Unix(stream) => {
+                stream.try_io(Interest::READABLE, || SockRef::from(stream).peek(&mut byte))
+            }
+            Self::Simulated(stream, _) => return stream.after(),
+        };
+        match peeked {
+            Ok(0) => After::Gone,
+            Ok(_) => After::Bytes,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => After::Nothing,
+            Err(_) => After::Gone,
+        }
     }
 
     /// Acknowledges at once what was read over TCP: to be called where no answer does it. Postfix writes in small
@@ -167,7 +198,7 @@ impl AsyncWrite for Stream {
 #[cfg(target_os = "linux")]
 fn acknowledge(stream: &TcpStream) {
     // A connection that is gone shows at the next read.
-    let _ = socket2::SockRef::from(stream).set_tcp_quickack(true);
+    let _ = SockRef::from(stream).set_tcp_quickack(true);
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -17,6 +17,7 @@ mod fairness;
 mod large_messages;
 mod nodes;
 mod policy_changes;
+mod qmqp;
 mod screening;
 mod waiting;
 mod wrong_input;

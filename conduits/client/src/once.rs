@@ -1,51 +1,69 @@
-//! One call over one connection, for programs that live for one message: no thread, no pool, no more memory than a
+//! One call over one connection, for programs that live for one message: no thread, no runtime, no more memory than a
 //! piece of the content, and nothing linked that such a call does not need.
 
+mod tls;
+mod wait;
+
+use std::cell::Cell;
 use std::fs::File;
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, Request};
 use millrace_proto::{CallError, Transaction, Verdict, pb};
 use prost::Message;
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
+use socket2::{Domain, SockAddr, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
 use tonic::Status;
 
-/// Where a gateway, a load balancer or a node is: `unix:///PATH`, or `http://ADDRESS:PORT` with an IP address, so that
-/// no name server has to be asked.
+use self::wait::{Socket, block_on};
+
+pub use rustls::pki_types::ServerName;
+pub use tls::{Tls, TlsError};
+
+/// Where a gateway, a load balancer or a node is: `unix:///PATH`, or `http://ADDRESS:PORT` or `https://ADDRESS:PORT`
+/// with an IP address, so that no name server has to be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
     /// A gateway on this machine.
     Unix(PathBuf),
     /// Over the network, in plain text.
     Tcp(SocketAddr),
+    /// Over the network, with TLS.
+    Tls(SocketAddr),
 }
 
 /// The text is no endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{0}' is not the address of a gateway: write unix:///PATH or http://192.0.2.1:7760, with an IP address"
+    "'{0}' is not the address of a gateway: write unix:///PATH, http://192.0.2.1:7760 or https://192.0.2.1:7760, with an IP address"
 )]
 pub struct InvalidEndpoint(String);
 
-/// The pieces in which content travels; half of what a server takes before it has said how much more.
-const PIECE: usize = 32 << 10;
+/// The pieces in which content travels: as large as what a server takes before it has said how much more.
+const PIECE: usize = 64 << 10;
 /// A verdict larger than this (a body that replaces another) is not taken.
 const LARGEST_ANSWER: usize = 64 << 20;
 /// Flags and length before each message (gRPC over HTTP/2, "Length-Prefixed-Message").
 const PREFIX: usize = 5;
+/// `content` of `ProcessRequest` (`mpd.proto`).
+const CONTENT: u32 = 2;
 
 impl FromStr for Endpoint {
     type Err = InvalidEndpoint;
 
     fn from_str(text: &str) -> Result<Self, InvalidEndpoint> {
         let invalid = || InvalidEndpoint(text.to_owned());
+        let address = |rest: &str| rest.trim_end_matches('/').parse().map_err(|_| invalid());
         if let Some(path) = text.strip_prefix("unix://") {
             let path = PathBuf::from(path);
             return path
@@ -53,9 +71,19 @@ impl FromStr for Endpoint {
                 .then_some(Self::Unix(path))
                 .ok_or_else(invalid);
         }
+        if let Some(rest) = text.strip_prefix("https://") {
+            return address(rest).map(Self::Tls);
+        }
         let rest = text.strip_prefix("http://").ok_or_else(invalid)?;
-        let address = rest.trim_end_matches('/').parse().map_err(|_| invalid())?;
-        Ok(Self::Tcp(address))
+        address(rest).map(Self::Tcp)
+    }
+}
+
+impl Endpoint {
+    /// Whether it is asked with TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
     }
 }
 
@@ -64,51 +92,103 @@ impl std::fmt::Display for Endpoint {
         match self {
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
             Self::Tcp(address) => write!(f, "http://{address}"),
+            Self::Tls(address) => write!(f, "https://{address}"),
         }
     }
 }
 
-/// Has a message judged that is in a file, from its first byte, all within `deadline`. Reads the file in place: it is
-/// to be one in memory.
+/// A message for whom a verdict is wanted: what is known of it, and a file that has it from its first byte on, which is
+/// read in place and so is to be one in memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// Who, from where, to whom.
+    pub transaction: &'a Transaction,
+    /// The message.
+    pub content: &'a File,
+    /// From now to the verdict.
+    pub deadline: Duration,
+}
+
+/// Has a message judged by one gateway. `tls` is needed for [`Endpoint::Tls`] alone.
 ///
 /// # Errors
 /// Why there is no verdict.
-pub async fn process(
+pub fn process(
     endpoint: &Endpoint,
-    transaction: &Transaction,
-    content: &File,
-    deadline: Duration,
+    tls: Option<&Tls>,
+    question: Question<'_>,
 ) -> Result<Verdict, CallError> {
-    let call = async {
-        match endpoint {
-            Endpoint::Unix(path) => {
-                let stream = UnixStream::connect(path)
-                    .await
-                    .map_err(|error| gone(&error))?;
-                call(stream, "localhost", transaction, content, deadline).await
-            }
-            Endpoint::Tcp(address) => {
-                let stream = TcpStream::connect(address)
-                    .await
-                    .map_err(|error| gone(&error))?;
-                let _ = stream.set_nodelay(true);
-                let authority = address.to_string();
-                call(stream, &authority, transaction, content, deadline).await
-            }
+    let end = Instant::now() + question.deadline;
+    match endpoint {
+        Endpoint::Unix(path) => {
+            let stream = connect_unix(path).map_err(|error| gone(&error))?;
+            converse(&stream, "localhost", None, question, end)
         }
-    };
-    match tokio::time::timeout(deadline, call).await {
-        Ok(result) => result,
-        Err(_) => Err(CallError::Deadline),
+        Endpoint::Tcp(address) => {
+            let stream = connect_tcp(address, question.deadline)?;
+            converse(&stream, &address.to_string(), None, question, end)
+        }
+        Endpoint::Tls(address) => {
+            let tls = tls.ok_or_else(|| CallError::Internal("there is no TLS".to_owned()))?;
+            let stream = connect_tcp(address, question.deadline)?;
+            let tls = Some((tls, tls.name(address.ip())));
+            converse(&stream, &address.to_string(), tls, question, end)
+        }
     }
+}
+
+/// Never waits: where nobody takes connections off the queue, there is none.
+fn connect_unix(path: &Path) -> std::io::Result<socket2::Socket> {
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+    socket.connect(&SockAddr::unix(path)?)?;
+    Ok(socket)
+}
+
+fn connect_tcp(address: &SocketAddr, patience: Duration) -> Result<TcpStream, CallError> {
+    let stream = TcpStream::connect_timeout(address, patience).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::TimedOut {
+            return CallError::Deadline;
+        }
+        gone(&error)
+    })?;
+    stream
+        .set_nonblocking(true)
+        .and_then(|()| stream.set_nodelay(true))
+        .map_err(|error| gone(&error))?;
+    Ok(stream)
+}
+
+fn converse<S: AsFd>(
+    stream: &S,
+    authority: &str,
+    tls: Option<(&Tls, ServerName<'static>)>,
+    question: Question<'_>,
+    end: Instant,
+) -> Result<Verdict, CallError>
+where
+    for<'s> &'s S: Read + Write,
+{
+    let full = Cell::new(false);
+    let socket = Socket::new(stream, &full);
+    let conversation = async {
+        let Some((tls, name)) = tls else {
+            return call(socket, "http", authority, question).await;
+        };
+        let connector = TlsConnector::from(tls.config.clone());
+        let stream = connector
+            .connect(name, socket)
+            .await
+            .map_err(|error| gone(&error))?;
+        call(stream, "https", authority, question).await
+    };
+    block_on(conversation, stream, &full, end).unwrap_or(Err(CallError::Deadline))
 }
 
 async fn call(
     stream: impl AsyncRead + AsyncWrite + Unpin,
+    scheme: &str,
     authority: &str,
-    transaction: &Transaction,
-    content: &File,
-    deadline: Duration,
+    question: Question<'_>,
 ) -> Result<Verdict, CallError> {
     let mut builder = h2::client::Builder::new();
     builder.enable_push(false).header_table_size(0);
@@ -116,7 +196,7 @@ async fn call(
         .handshake::<_, Bytes>(stream)
         .await
         .map_err(|e| gone(&e))?;
-    let asked = ask(sender, authority, transaction, content, deadline);
+    let asked = ask(sender, scheme, authority, question);
     tokio::select! {
         biased;
         answer = asked => answer,
@@ -129,25 +209,24 @@ async fn call(
 
 async fn ask(
     sender: h2::client::SendRequest<Bytes>,
+    scheme: &str,
     authority: &str,
-    transaction: &Transaction,
-    content: &File,
-    deadline: Duration,
+    question: Question<'_>,
 ) -> Result<Verdict, CallError> {
     let mut sender = sender.ready().await.map_err(|error| gone(&error))?;
     let request = Request::post(format!(
-        "http://{authority}/millrace.mpd.v1.ProcessingService/Process"
+        "{scheme}://{authority}/millrace.mpd.v1.ProcessingService/Process"
     ))
     .header("content-type", "application/grpc")
     .header("te", "trailers")
     .header(
         "grpc-timeout",
-        format!("{}u", deadline.as_micros().min(99_999_999)),
+        format!("{}u", question.deadline.as_micros().min(99_999_999)),
     )
     .body(())
     .map_err(|error| CallError::Internal(error.to_string()))?;
     let (response, mut body) = sender.send_request(request, false).map_err(|e| gone(&e))?;
-    let sent = send(&mut body, transaction, content).await;
+    let sent = send(&mut body, question).await;
     // A server that has refused the call stops reading: what it said counts.
     let response = match (response.await, sent) {
         (Ok(response), _) => response,
@@ -182,42 +261,46 @@ async fn ask(
 }
 
 /// Sends the transaction with the first piece, then the rest, as the server takes it.
-async fn send(
-    body: &mut h2::SendStream<Bytes>,
-    transaction: &Transaction,
-    content: &File,
-) -> Result<(), CallError> {
+async fn send(body: &mut h2::SendStream<Bytes>, question: Question<'_>) -> Result<(), CallError> {
+    let content = question.content;
     let length = content.metadata().map_err(|error| internal(&error))?.len();
-    let mut transaction = Some(pb::Transaction::from(transaction.clone()));
+    let first = pb::ProcessRequest {
+        transaction: Some(question.transaction.clone().into()),
+        content: Bytes::new(),
+        overloaded: false,
+    };
+    let mut transaction = first.encode_to_vec();
     let mut offset = 0;
     loop {
         let size = PIECE.min(usize::try_from(length - offset).unwrap_or(PIECE));
-        let mut piece = vec![0; size];
-        content
-            .read_exact_at(&mut piece, offset)
-            .map_err(|error| internal(&error))?;
+        let message = framed(&transaction, content, offset, size);
         offset += size as u64;
-        let message = pb::ProcessRequest {
-            transaction: transaction.take(),
-            content: piece.into(),
-            overloaded: false,
-        };
         let last = offset == length;
-        send_all(body, framed(&message), last).await?;
+        transaction.clear();
+        send_all(body, message.map_err(|error| internal(&error))?, last).await?;
         if last {
             return Ok(());
         }
     }
 }
 
-fn framed(message: &pb::ProcessRequest) -> Bytes {
-    let length = message.encoded_len();
-    let mut frame = BytesMut::with_capacity(PREFIX + length);
+/// A `ProcessRequest` with a piece of the content, read to the place from which it is sent. The file's own offset is
+/// somebody else's.
+fn framed(transaction: &[u8], content: &File, offset: u64, size: usize) -> std::io::Result<Bytes> {
+    let header = key_len(CONTENT) + encoded_len_varint(size as u64);
+    let length = transaction.len() + if size == 0 { 0 } else { header + size };
+    let mut frame = Vec::with_capacity(PREFIX + length);
     frame.put_u8(0);
     frame.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
-    // There is room: its length was asked.
-    let _ = message.encode(&mut frame);
-    frame.freeze()
+    frame.extend_from_slice(transaction);
+    if size > 0 {
+        encode_key(CONTENT, WireType::LengthDelimited, &mut frame);
+        encode_varint(size as u64, &mut frame);
+        let begun = frame.len();
+        frame.resize(begun + size, 0);
+        content.read_exact_at(&mut frame[begun..], offset)?;
+    }
+    Ok(frame.into())
 }
 
 async fn send_all(

@@ -4,17 +4,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use millrace_client::once::Endpoint;
+use millrace_client::once::{Endpoint, ServerName, Tls};
 use millrace_proto::ClientName;
 use serde::Deserialize;
 
 use crate::caller::{CallerKind, Users};
+use crate::judge::Gateways;
 
 /// What the programs are told, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Asked in turn; at least one.
-    pub gateways: Vec<Endpoint>,
+    /// Who judges.
+    pub gateways: Gateways,
     /// The client's name, for a node that is asked without a gateway.
     pub client: ClientName,
     /// The real qmail-queue.
@@ -76,6 +77,8 @@ pub(crate) const FILE: &str = "control/millrace.toml";
 struct Document {
     gateways: Vec<String>,
     #[serde(default)]
+    tls: Option<TlsTable>,
+    #[serde(default)]
     client: Option<String>,
     #[serde(default)]
     queue: Option<PathBuf>,
@@ -105,12 +108,26 @@ struct BounceTable {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct TlsTable {
+    ca: PathBuf,
+    #[serde(default)]
+    certificate: Option<PathBuf>,
+    #[serde(default)]
+    key: Option<PathBuf>,
+    #[serde(default)]
+    server_name: Option<String>,
+}
+
+#[derive(Deserialize)]
 #[serde(untagged)]
 enum User {
     Number(u32),
     Name(String),
 }
 
+const DEFAULT_CLIENT: &str = "qmail";
+const DEFAULT_QUEUE: &str = "bin/qmail-queue.orig";
 /// Well under the 5 minutes after which an SMTP client is gone (RFC 5321 §4.5.3.2.6 gives it 10).
 const LONGEST: u64 = 240_000;
 const NETWORK: u64 = 30_000;
@@ -132,6 +149,31 @@ impl Config {
         Self::parse(home, &text).map_err(|problem| ConfigError::Invalid { path, problem })
     }
 
+    /// What holds where there is no file that can be used: nobody judges, and the names are qmail's own.
+    pub(crate) fn without_file(home: &Path) -> Self {
+        let users = |name| Users::uid_of(name).into_iter().collect();
+        let rule = |milliseconds, on_failure| Rule {
+            deadline: Duration::from_millis(milliseconds),
+            on_failure,
+        };
+        Self {
+            gateways: Gateways {
+                endpoints: Vec::new(),
+                tls: None,
+            },
+            client: DEFAULT_CLIENT.parse().expect("a constant that is a name"),
+            queue: home.join(DEFAULT_QUEUE),
+            log: None,
+            users: Users {
+                network: users("qmaild"),
+                bounce: users("qmails"),
+            },
+            network: rule(NETWORK, OnFailure::Tempfail),
+            local: rule(QUICK, OnFailure::Tempfail),
+            bounce_deadline: Duration::from_millis(QUICK),
+        }
+    }
+
     fn parse(home: &Path, text: &str) -> Result<Self, String> {
         let document: Document = toml::from_str(text).map_err(|error| error.to_string())?;
         let gateways: Vec<Endpoint> = document
@@ -144,7 +186,7 @@ impl Config {
                 "gateways: list at least one, such as unix:///run/millrace/qmail.sock".to_owned(),
             );
         }
-        let client = document.client.as_deref().unwrap_or("qmail");
+        let client = document.client.as_deref().unwrap_or(DEFAULT_CLIENT);
         let (network, local) = (
             document.network.unwrap_or_default(),
             document.local.unwrap_or_default(),
@@ -156,14 +198,34 @@ impl Config {
                     .to_owned(),
             );
         }
+        let secured = gateways.iter().any(Endpoint::is_tls);
+        let tls = match (document.tls, secured) {
+            (Some(table), true) => Some(table.load(home)?),
+            (None, true) => {
+                return Err(
+                    "gateways: https:// needs a [tls] table with `ca`, the file of certificates that sign the \
+                     gateways' own"
+                        .to_owned(),
+                );
+            }
+            (Some(_), false) => {
+                return Err(
+                    "tls: no gateway is https://; write one, or take the table away".into(),
+                );
+            }
+            (None, false) => None,
+        };
         Ok(Self {
-            gateways,
+            gateways: Gateways {
+                endpoints: gateways,
+                tls,
+            },
             client: client.parse().map_err(|error| format!("client: {error}"))?,
             queue: home.join(
                 document
                     .queue
                     .as_deref()
-                    .unwrap_or(Path::new("bin/qmail-queue.orig")),
+                    .unwrap_or(Path::new(DEFAULT_QUEUE)),
             ),
             log: document.log,
             users: Users {
@@ -205,6 +267,29 @@ impl Config {
             CallerKind::Local => self.local.on_failure,
             CallerKind::Bounce => OnFailure::AcceptAndStamp,
         }
+    }
+}
+
+impl TlsTable {
+    fn load(self, home: &Path) -> Result<Tls, String> {
+        let identity = match (&self.certificate, &self.key) {
+            (Some(certificate), Some(key)) => Some((home.join(certificate), home.join(key))),
+            (None, None) => None,
+            (Some(_), None) => return Err("tls.key: it belongs to tls.certificate".to_owned()),
+            (None, Some(_)) => return Err("tls.certificate: it belongs to tls.key".to_owned()),
+        };
+        let name = self
+            .server_name
+            .map(|name| {
+                ServerName::try_from(name.clone()).map_err(|_| {
+                    format!("tls.server-name: '{name}' is no name that a certificate has")
+                })
+            })
+            .transpose()?;
+        let identity = identity
+            .as_ref()
+            .map(|(certificate, key)| (certificate.as_path(), key.as_path()));
+        Tls::load(&home.join(self.ca), identity, name).map_err(|error| format!("tls: {error}"))
     }
 }
 
@@ -265,6 +350,23 @@ mod tests {
             ("gateways = ['127.0.0.1:1']", "127.0.0.1:1"),
             ("gateways = ['http://mail.example:1']", "IP address"),
             ("gateways = ['unix:///x']\ncolour = 1", "colour"),
+            ("gateways = ['https://192.0.2.1:1']", "[tls]"),
+            (
+                "gateways = ['https://192.0.2.1:1']\n[tls]\nca = '/no/such.pem'",
+                "/no/such.pem",
+            ),
+            (
+                "gateways = ['https://192.0.2.1:1']\n[tls]\nca = 'x'\nkey = 'y'",
+                "tls.certificate",
+            ),
+            (
+                "gateways = ['https://192.0.2.1:1']\n[tls]\nca = 'x'\nserver-name = '-'",
+                "tls.server-name",
+            ),
+            (
+                "gateways = ['unix:///x']\n[tls]\nca = 'x'",
+                "no gateway is https://",
+            ),
             ("gateways = ['unix:///x']\nclient = 'a b'", "client"),
             (
                 "gateways = ['unix:///x']\n[bounce]\ndeadline-ms = 1000",

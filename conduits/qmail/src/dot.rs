@@ -30,9 +30,9 @@ use self::delivery::Delivery;
 use self::options::Options;
 use self::origin::Origin;
 use crate::caller;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::exit::one_line;
-use crate::judge::judge;
+use crate::judge::{Gateways, judge};
 use crate::log::Log;
 use crate::memory_file::MemoryFile;
 
@@ -190,14 +190,24 @@ impl Run {
     }
 
     /// Whom to ask, and as whom: the options, else qmail's own file.
-    fn gateways(&self) -> Result<(Vec<Endpoint>, ClientName), String> {
+    fn gateways(&self) -> Result<(Gateways, ClientName), String> {
         let named = self.options.client.clone();
         if !self.options.gateways.is_empty() {
             let client = match named {
                 Some(client) => client,
                 None => "qmail".parse().map_err(|error| format!("{error}"))?,
             };
-            return Ok((self.options.gateways.clone(), client));
+            if self.options.gateways.iter().any(Endpoint::is_tls) {
+                return Err(format!(
+                    "--gateway https:// has nowhere to say whom to believe: leave it out, and write a [tls] table in {}",
+                    config::FILE
+                ));
+            }
+            let gateways = Gateways {
+                endpoints: self.options.gateways.clone(),
+                tls: None,
+            };
+            return Ok((gateways, client));
         }
         let home = self.options.home.clone().unwrap_or_else(home);
         let config = Config::load(&home).map_err(|error| format!("{error}; or name --gateway"))?;

@@ -95,6 +95,21 @@ pub fn apply(edits: &[Edit], message: impl Read, mut to: impl Write) -> io::Resu
     }
 }
 
+/// Whether an edit changes the message, and not its envelope alone.
+#[must_use]
+pub fn changes_message(edit: &Edit) -> bool {
+    match edit {
+        Edit::AddHeader { .. }
+        | Edit::InsertHeader { .. }
+        | Edit::ChangeHeader { .. }
+        | Edit::DeleteHeader { .. }
+        | Edit::ReplaceBody { .. } => true,
+        Edit::ChangeSender { .. } | Edit::AddRecipient { .. } | Edit::DeleteRecipient { .. } => {
+            false
+        }
+    }
+}
+
 /// The envelope with its edits carried out.
 #[must_use]
 pub fn edited_envelope(envelope: &Envelope, edits: &[Edit]) -> Envelope {

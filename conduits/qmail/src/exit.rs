@@ -39,6 +39,14 @@ pub enum Exit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ErrorDescriptor(u32);
 
+/// The descriptors that can be one: FIFOs that are open for writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ErrorDescriptors {
+    named: Option<ErrorDescriptor>,
+    six: Option<ErrorDescriptor>,
+    four: Option<ErrorDescriptor>,
+}
+
 /// Callers take fewer than 256 bytes, the letter included.
 const LONGEST_TEXT: usize = 254;
 
@@ -62,28 +70,36 @@ impl Exit {
     }
 }
 
-impl ErrorDescriptor {
-    /// Finds the descriptor: `$ERROR_FD` of some forks, 6 of notqmail 1.09 and later, 4 of simscan's patch. It is one
-    /// only when it is a FIFO that is open for writing: where nobody reads it, code 82 would put mail off for ever.
+impl ErrorDescriptors {
+    /// Finds them: `$ERROR_FD` of some forks, 6 of notqmail 1.09 and later, 4 of simscan's patch. It is one only when
+    /// it is a FIFO that is open for writing: where nobody reads it, code 82 would put mail off for ever.
     ///
-    /// Callers on this machine other than qmail-smtpd have pipes of their own on 4, which are none of ours.
-    pub(crate) fn detect(caller: CallerKind) -> Option<Self> {
-        let named = std::env::var("ERROR_FD")
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .filter(|&number: &u32| number > 2);
-        let candidates: [Option<u32>; 3] = match caller {
-            CallerKind::Network => [named, Some(6), Some(4)],
-            CallerKind::Local => [Some(6), None, None],
-            CallerKind::Bounce => [None; 3],
-        };
-        candidates
-            .into_iter()
-            .flatten()
-            .find(|&number| is_fifo_for_writing(number))
-            .map(Self)
+    /// To be called before anything is opened: a descriptor of our own may get any of these numbers.
+    pub(crate) fn find() -> Self {
+        let found = |number| is_fifo_for_writing(number).then_some(ErrorDescriptor(number));
+        Self {
+            named: std::env::var("ERROR_FD")
+                .ok()
+                .and_then(|text| text.parse().ok())
+                .filter(|&number: &u32| number > 2)
+                .and_then(found),
+            six: found(6),
+            four: found(4),
+        }
     }
 
+    /// The one that a caller of this kind reads. Callers on this machine other than qmail-smtpd have pipes of their own
+    /// on 4, which are none of ours.
+    pub(crate) fn of(self, caller: CallerKind) -> Option<ErrorDescriptor> {
+        match caller {
+            CallerKind::Network => self.named.or(self.six).or(self.four),
+            CallerKind::Local => self.six,
+            CallerKind::Bounce => None,
+        }
+    }
+}
+
+impl ErrorDescriptor {
     /// Tells the caller; `letter` is `D` for good and `Z` for now.
     pub(crate) fn tell(self, letter: char, text: &str) -> std::io::Result<()> {
         let mut pipe = fs::OpenOptions::new().write(true).open(self.path())?;

@@ -17,14 +17,15 @@ use nix::unistd::{alarm, dup2_stderr, dup2_stdin, dup2_stdout, getuid};
 
 use crate::caller::{self, Caller, CallerKind};
 use crate::carry::Carried;
-use crate::config::{Config, ConfigError, OnFailure};
-use crate::edit::{apply, edited_envelope};
+use crate::config::{Config, OnFailure};
+use crate::edit::{apply, changes_message, edited_envelope};
 use crate::envelope::Envelope;
-use crate::exit::{ErrorDescriptor, Exit, one_line};
+use crate::exit::{ErrorDescriptor, ErrorDescriptors, Exit, one_line};
 use crate::judge::judge;
 use crate::log::Log;
 use crate::memory_file::MemoryFile;
-use crate::{received, trust};
+use crate::received::Received;
+use crate::trust;
 
 const PROGRAM: &str = "millrace-qmail-queue";
 /// `DEATH` of `qmail-queue.c`: a caller that hangs for a day is given up.
@@ -50,6 +51,7 @@ struct Call {
 #[must_use]
 pub fn run() -> Exit {
     alarm::set(DEATH_SECONDS);
+    let error_descriptors = ErrorDescriptors::find();
     let stderr = silence();
     let home = home();
     // Both are read whole before anything is decided: a caller that cannot write says 451, whatever we say.
@@ -79,11 +81,17 @@ pub fn run() -> Exit {
             return error.into();
         }
     };
+    let uid = getuid().as_raw();
     let config = match config {
         Ok(config) => config,
-        Err(error @ (ConfigError::Read { .. } | ConfigError::Invalid { .. })) => {
+        Err(error) => {
             log.line(&error);
-            return Exit::Config;
+            // A bounce that is put off comes again every two minutes, and holds all others up.
+            let without = Config::without_file(&home);
+            if without.users.kind(uid) != CallerKind::Bounce {
+                return Exit::Config;
+            }
+            without
         }
     };
     if let Err(problem) = trust::lent(&home) {
@@ -95,14 +103,9 @@ pub fn run() -> Exit {
         return Exit::Bug;
     }
     let beginning = beginning(message.file());
-    let caller = Caller::new(
-        getuid().as_raw(),
-        &config.users,
-        caller::variable,
-        &beginning,
-    );
+    let caller = Caller::new(uid, &config.users, caller::variable, &beginning);
     let call = Call {
-        error_descriptor: ErrorDescriptor::detect(caller.kind),
+        error_descriptor: error_descriptors.of(caller.kind),
         config,
         log,
         caller,
@@ -253,19 +256,6 @@ impl Call {
     }
 }
 
-fn changes_message(edit: &Edit) -> bool {
-    match edit {
-        Edit::AddHeader { .. }
-        | Edit::InsertHeader { .. }
-        | Edit::ChangeHeader { .. }
-        | Edit::DeleteHeader { .. }
-        | Edit::ReplaceBody { .. } => true,
-        Edit::ChangeSender { .. } | Edit::AddRecipient { .. } | Edit::DeleteRecipient { .. } => {
-            false
-        }
-    }
-}
-
 fn path(address: &Bytes) -> MailPath {
     MailPath {
         address: address.clone(),
@@ -306,7 +296,7 @@ fn input(standard: impl AsFd) -> io::Result<File> {
 }
 
 fn beginning(message: &File) -> Vec<u8> {
-    let mut bytes = vec![0; received::LONGEST];
+    let mut bytes = vec![0; Received::LONGEST];
     let length = message.read_at(&mut bytes, 0).unwrap_or(0);
     bytes.truncate(length);
     bytes

@@ -16,14 +16,14 @@ pub struct Received {
     pub ip: Option<Bytes>,
 }
 
-/// A first line longer than this is not qmail-smtpd's.
-pub(crate) const LONGEST: usize = 4096;
-
 impl Received {
+    /// A first line longer than this is not qmail-smtpd's.
+    pub const LONGEST: usize = 4096;
+
     /// Reads the line at the beginning of a message; `None` when the message begins with another.
     #[must_use]
     pub fn read(message: &[u8]) -> Option<Self> {
-        let message = &message[..message.len().min(LONGEST)];
+        let message = &message[..message.len().min(Self::LONGEST)];
         let line = &message[..memchr::memchr(b'\n', message)?];
         let rest = line.strip_prefix(b"Received: from ")?;
         let mut words = rest.splitn(2, |&byte| byte == b' ');

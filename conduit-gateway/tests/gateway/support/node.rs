@@ -28,6 +28,7 @@ pub struct Script {
     pub screen: Arc<Screening>,
     pub judge: Arc<Judging>,
     pub delay: Duration,
+    pub keeping: Keeping,
 }
 
 #[derive(Default)]
@@ -83,6 +84,7 @@ impl Default for Script {
             screen: Arc::new(|_, _| Ok(accept())),
             judge: Arc::new(|_, _| Ok(accept())),
             delay: Duration::ZERO,
+            keeping: Keeping::Unavailable,
         }
     }
 }
@@ -260,7 +262,7 @@ impl ProcessingService for Service {
         let transaction = Transaction::try_from(transaction.unwrap()).unwrap();
         let verdict = (self.script.judge)(&transaction, &content);
         tokio::time::sleep(self.script.delay).await;
-        let verdict = lower(verdict?, &transaction, Keeping::Unavailable);
+        let verdict = lower(verdict?, &transaction, self.script.keeping);
         let mut seen = self.seen.lock().unwrap();
         seen.judged.push((transaction, content));
         seen.overloaded.push(overloaded);

@@ -31,16 +31,16 @@ impl Home {
     ) -> Delivered {
         let log = self.path("log");
         let log = log.to_str().unwrap();
-        let gateway = self.gateway.trim_matches('\'');
+        let gateway = self.endpoint().trim_matches('\'');
         let options = [&["--gateway", gateway, "--log", log], options].concat();
         self.run_line(&options, message, change)
     }
 
     /// By a line that names no gateway, in a home whose file does.
     pub fn deliver_as_configured(&self, options: &[&str], message: &[u8]) -> Delivered {
-        let text = format!("gateways = [{}]\n", self.gateway);
+        let text = format!("gateways = [{}]\n", self.endpoint());
         fs::write(self.path("control/millrace.toml"), text).unwrap();
-        let home = self.folder.path().to_str().unwrap();
+        let home = self.folder().to_str().unwrap();
         let options = [&["--home", home], options].concat();
         self.run_line(&options, message, |_| {})
     }
@@ -51,7 +51,7 @@ impl Home {
         message: &[u8],
         change: impl FnOnce(&mut Command),
     ) -> Delivered {
-        let mut file = tempfile::tempfile_in(self.folder.path()).unwrap();
+        let mut file = tempfile::tempfile_in(self.folder()).unwrap();
         file.write_all(message).unwrap();
         file.rewind().unwrap();
         for name in ["tmp", "new", "cur"] {
@@ -64,7 +64,7 @@ impl Home {
             .arg(r#"${LIMIT:+ulimit -v $LIMIT}; exec "$0" "$@""#)
             .arg(env!("CARGO_BIN_EXE_millrace-dot-qmail"))
             .args(options)
-            .current_dir(self.folder.path())
+            .current_dir(self.folder())
             .env_clear()
             .env("SENDER", "a@example.org")
             .env("RECIPIENT", "user-ext@example.com")
