@@ -538,6 +538,7 @@ fn wanted(side: &Side) -> Verdict {
                 index,
                 disposition: of(name).disposition,
                 reply: of(name).reply,
+                keep: false,
             })
             .collect(),
         edits: side.edits.iter().map(|name| edit(name)).collect(),
