@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 /// A balancer before two nodes at ports of 127.0.0.1.
 pub(crate) struct Balancer {
-    pub(crate) process: Process,
+    _process: Process,
     listen: Port,
     _folder: TempDir,
 }
@@ -59,7 +59,7 @@ impl Balancer {
         });
         process.wait_for_port(listen.number());
         Self {
-            process,
+            _process: process,
             listen,
             _folder: folder,
         }

@@ -155,6 +155,27 @@ fn what_is_wrong_is_named_with_line_key_and_remedy() {
         ),
         ("[limits]\nmemory = 3", "memory"),
         (
+            "[limits]\nin_flight = 0",
+            "key `limits.in_flight`: 0 is out of range; write a number from 1",
+        ),
+        (
+            "[limits]\nqueue_messages = 0",
+            "key `limits.queue_messages`: 0 is out of range",
+        ),
+        (
+            "[limits]\nqueue_seconds = 0",
+            "key `limits.queue_seconds`: 0 is out of range",
+        ),
+        (
+            "[limits]\nbrownout_milliseconds = 0",
+            "key `limits.brownout_milliseconds`: 0 is out of range",
+        ),
+        (
+            &format!("{CLIENT}weight = 0"),
+            "key `client[0].weight`: 0 is out of range; write a number from 1 to below 1001",
+        ),
+        (&format!("{CLIENT}tls = true"), "tls"),
+        (
             "[time]\nprogress_seconds = 10",
             "10 is out of range; write a number from 1 to below 10",
         ),

@@ -56,6 +56,15 @@ fn it_refuses_to_start_when_something_is_missing_and_says_what() {
             "a policy folder without --embedded is read by nobody",
         ),
         (
+            &[
+                "--milter",
+                "tcp://127.0.0.1:0",
+                "--node",
+                "https://127.0.0.1:1",
+            ],
+            "name the authority to believe with `ca` under [tls]",
+        ),
+        (
             &["--config", "/no/such.toml"],
             "/no/such.toml: cannot be read",
         ),
@@ -64,6 +73,36 @@ fn it_refuses_to_start_when_something_is_missing_and_says_what() {
         all.extend(arguments);
         let (ok, text) = gateway(&all);
         assert!(!ok && text.contains(expected), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn what_is_missing_for_tls_is_told() {
+    for (text, expected) in [
+        (
+            "[[conduit]]\nclient = 'a'\nlisten = ['tcp://127.0.0.1:1']\ntls = true\n",
+            "client a has tls = true, and there is no certificate",
+        ),
+        (
+            "[tls]\ncertificate = '/no/such.pem'\n",
+            "key `tls.key`: a certificate without its key",
+        ),
+        (
+            "[tls]\nca = '/no/such.pem'\n",
+            "/no/such.pem: cannot be read",
+        ),
+        (
+            "[[peer]]\nname = 'x'\nclients = ['a']\n",
+            "nobody is asked for a certificate",
+        ),
+        ("[[peer]]\nname = 'x'\nmay = ['all']\n", "unknown value"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("gateway.toml");
+        std::fs::write(&file, format!("embedded = true\n{text}")).unwrap();
+        let file = file.to_str().unwrap();
+        let (ok, told) = gateway(&["--check", "--milter=tcp://127.0.0.1:0", "--config", file]);
+        assert!(!ok && told.contains(expected), "{text}: {told}");
     }
 }
 
