@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use millrace_quarantine::NextHopTls;
+use millrace_quarantine::{NextHopTls, S3};
 use millrace_runtime::admin;
 use millrace_runtime::config::{self, ConfigError};
 use millrace_runtime::grpc::ConnectionAge;
@@ -46,8 +46,10 @@ pub struct StampConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QuarantineConfig {
-    /// `file:///path` or an absolute path; `None` for no store.
+    /// `file:///path`, an absolute path, or `s3://bucket/prefix`; `None` for no store.
     pub store: Option<String>,
+    /// How a bucket is reached.
+    pub s3: S3,
     /// Copies older than this are deleted; 0 for never. Days.
     pub keep_days: u32,
     /// Copies at most, the newest; 0 for any number.
@@ -82,6 +84,7 @@ impl Default for QuarantineConfig {
     fn default() -> Self {
         Self {
             store: None,
+            s3: S3::default(),
             keep_days: 30,
             keep_entries: 0,
             keep_mib: 0,

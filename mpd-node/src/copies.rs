@@ -22,7 +22,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// For one copy: a store that takes longer is as good as away, and the caller's time is not to be used up by it.
 const PATIENCE: Duration = Duration::from_secs(20);
 const BEFORE_THE_FIRST: Duration = Duration::from_secs(60);
-const BETWEEN_EXPIRIES: Duration = Duration::from_secs(3600);
+const BETWEEN_SWEEPS: Duration = Duration::from_secs(600);
+/// Sweeps from one expiry to the next.
+const SWEEPS: u32 = 6;
 
 impl Copies {
     /// Opens the store, if one is configured, and begins to expire its copies.
@@ -30,12 +32,10 @@ impl Copies {
         let Some(address) = &config.store else {
             return Ok(None);
         };
-        let store = Quarantine::open(address)?;
-        let retention = retention(config);
-        if retention.limits_anything()
-            && let Ok(runtime) = Handle::try_current()
-        {
-            runtime.spawn(expire(store.clone(), retention));
+        let store = Quarantine::open_with(address, &config.s3)?;
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(probe(store.clone()));
+            runtime.spawn(tend(store.clone(), retention(config)));
         }
         Ok(Some(Self {
             store,
@@ -51,6 +51,7 @@ impl Copies {
     pub(crate) async fn finish(&self) {
         self.settling.close();
         self.settling.wait().await;
+        self.store.index_waiting().await;
     }
 
     /// Keeps a copy; durable when this returns.
@@ -115,18 +116,37 @@ fn retention(config: &QuarantineConfig) -> Retention {
     }
 }
 
-/// Any number of nodes may do so: the store lets one of them.
-async fn expire(store: Quarantine, retention: Retention) {
+/// A bucket that cannot be reached is better heard of before the first copy; the node judges all the same.
+async fn probe(store: Quarantine) {
+    if let Err(error) = store.probe().await {
+        tracing::error!(%error, "the store of kept copies does not answer: until it does, messages that are to be kept have no verdict");
+    }
+}
+
+/// Lists what processes that died had kept, and deletes what is over the limits. Any number of nodes may do so: the
+/// store lets one of them.
+async fn tend(store: Quarantine, retention: Retention) {
     // A process that does not come to serve is not to leave the lease behind.
     tokio::time::sleep(BEFORE_THE_FIRST).await;
-    loop {
-        match store.expire(&retention).await {
-            Ok(expired) if expired.entries > 0 => {
-                tracing::info!(copies = expired.entries, bytes = expired.bytes, "expired");
-            }
-            Ok(_) | Err(QuarantineError::Busy) => {}
-            Err(error) => tracing::warn!(%error, "kept copies do not expire"),
+    for round in (0..SWEEPS).cycle() {
+        match store.sweep().await {
+            Ok(0) | Err(QuarantineError::Busy) => {}
+            Ok(copies) => tracing::info!(copies, "listed as unconfirmed"),
+            Err(error) => tracing::warn!(%error, "kept copies cannot be swept"),
         }
-        tokio::time::sleep(BETWEEN_EXPIRIES).await;
+        if round == 0 {
+            expire(&store, &retention).await;
+        }
+        tokio::time::sleep(BETWEEN_SWEEPS).await;
+    }
+}
+
+async fn expire(store: &Quarantine, retention: &Retention) {
+    match store.expire(retention).await {
+        Ok(expired) if expired.entries > 0 => {
+            tracing::info!(copies = expired.entries, bytes = expired.bytes, "expired");
+        }
+        Ok(_) | Err(QuarantineError::Busy) => {}
+        Err(error) => tracing::warn!(%error, "kept copies do not expire"),
     }
 }

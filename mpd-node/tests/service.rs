@@ -444,6 +444,8 @@ async fn a_refused_message_is_kept_and_settled() {
 
     let store = Quarantine::open(folder.path().join("kept").to_str().unwrap()).unwrap();
     let id = transaction.id.to_string();
+    // The node lists it in a moment; the copy itself is there.
+    assert_eq!(store.mend().await.unwrap(), 1);
     assert_eq!(store.record(&id).await.unwrap().state, State::Unconfirmed);
     let copy = store.copy(&id).await.unwrap();
     assert_eq!((&copy.content, &copy.verdict), (&content, &verdict));
@@ -496,6 +498,7 @@ async fn what_nobody_carries_out_is_not_kept() {
         .await
         .unwrap();
     let store = Quarantine::open(folder.path().join("kept").to_str().unwrap()).unwrap();
+    assert_eq!(store.mend().await.unwrap(), 0);
     assert_eq!(store.stats().await.unwrap().entries, 0);
 }
 

@@ -1,13 +1,18 @@
 //! Copies that are not kept any longer.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use millrace_proto::TransactionId;
 use object_store::path::Path;
 
+use crate::delete::{Reason, Target};
 use crate::error::QuarantineError;
 use crate::filter::Filter;
+use crate::index::time;
 use crate::lease::Lease;
+use crate::names::{self, Mark, SPAN};
+use crate::record::Record;
 use crate::store::Quarantine;
 use crate::when;
 
@@ -47,6 +52,18 @@ struct Stayed {
     bytes: u64,
 }
 
+/// What is to go in one go.
+#[derive(Debug, Default)]
+struct Going {
+    over: Vec<Record>,
+    /// The day that the last one was of.
+    day: Option<String>,
+}
+
+/// Copies that go at once.
+const AT_ONCE: usize = 64;
+/// A mark without a record for so long waits for nothing.
+const ORPHANS: Duration = Duration::from_secs(86_400);
 /// How long a later transaction finds its copy.
 const ALIASES: Duration = Duration::from_secs(8 * 86_400);
 
@@ -57,11 +74,14 @@ impl Quarantine {
     /// Another process is at it ([`QuarantineError::Busy`]), or the store
     /// failed: what was deleted is deleted, the rest stays.
     pub async fn expire(&self, retention: &Retention) -> Result<Expired, QuarantineError> {
-        let mut lease = Lease::take(self.objects()).await?;
+        self.index_waiting().await;
+        let take = async || Lease::take(self.objects().raw()).await;
+        let mut lease = self.objects().with_room(take).await?;
         let result = self.over_limits(retention, &mut lease).await;
         let released = lease.give_back().await;
         let expired = result?;
         released?;
+        self.objects().take_room();
         Ok(expired)
     }
 
@@ -70,6 +90,7 @@ impl Quarantine {
         retention: &Retention,
         lease: &mut Lease<'_>,
     ) -> Result<Expired, QuarantineError> {
+        self.end_deletions().await?;
         self.expire_aliases().await?;
         if !retention.limits_anything() {
             return Ok(Expired::default());
@@ -87,47 +108,105 @@ impl Quarantine {
         let mut all = Stayed::default();
         let mut clients: HashMap<String, Stayed> = HashMap::new();
         let mut expired = Expired::default();
-        let mut pruned = None;
         let mut walk = self.walk(&filter, None);
-        while let Some(record) = walk.next().await? {
+        let mut going = Going::default();
+        while let Some(seen) = walk.next().await? {
             lease.hold().await?;
+            let orphans = walk.orphans();
+            self.remove_orphans(orphans, now).await?;
+            let record = seen.record;
             let own = retention.clients.get(&record.client);
             let of_client = clients.entry(record.client.clone()).or_default();
             let age = own.unwrap_or(&retention.all).age;
-            let too_old = age.is_some_and(|age| record.time < before(now, age));
+            let mut too_old = age.is_some_and(|age| record.time < before(now, age));
+            if too_old && seen.marks.contains(&Mark::Again) {
+                let id = names::identifier(&record.id)?;
+                let again = self.mark(id, Mark::Again).await?;
+                let again = again.as_deref().and_then(time).unwrap_or(0);
+                too_old = age.is_some_and(|age| again < before(now, age));
+            }
             let over = all.over(&retention.all, record.size)
                 || own.is_some_and(|own| of_client.over(own, record.size));
             if too_old || over {
-                self.remove(&record).await?;
-                expired.entries += 1;
-                expired.bytes += record.size;
-                let day = when::day(record.time);
-                if pruned.as_ref() != Some(&day) {
-                    self.prune_day(pruned.replace(day), now).await;
-                }
+                going.over.push(record);
             } else {
                 all.add(record.size);
                 of_client.add(record.size);
             }
+            if going.over.len() == AT_ONCE {
+                self.remove_going(&mut going, &mut expired, now).await?;
+            }
         }
-        self.prune_day(pruned, now).await;
+        let orphans = walk.orphans();
+        self.remove_orphans(orphans, now).await?;
+        self.remove_going(&mut going, &mut expired, now).await?;
+        self.prune_day(going.day.take(), now).await;
+        self.prune_entries(now).await?;
         Ok(expired)
+    }
+
+    async fn remove_going(
+        &self,
+        going: &mut Going,
+        expired: &mut Expired,
+        now: u64,
+    ) -> Result<(), QuarantineError> {
+        let over = std::mem::take(&mut going.over);
+        let targets = over.iter().map(Target::of).collect::<Result<_, _>>()?;
+        let gone = self.remove(targets, Reason::OverLimit).await?;
+        let gone: HashSet<String> = gone.iter().map(|target| target.id.to_string()).collect();
+        for record in over.iter().filter(|record| gone.contains(&record.id)) {
+            expired.entries += 1;
+            expired.bytes += record.size;
+            let day = when::day(record.time);
+            if going.day.as_ref() != Some(&day) {
+                self.prune_day(going.day.replace(day), now).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks whose copy never came, or went in the meantime.
+    async fn remove_orphans(
+        &self,
+        orphans: Vec<TransactionId>,
+        now: u64,
+    ) -> Result<(), QuarantineError> {
+        let old = |id: &TransactionId| when::milliseconds(*id) < before(now, ORPHANS);
+        let paths = orphans
+            .into_iter()
+            .filter(old)
+            .flat_map(|id| Mark::ALL.map(|mark| names::mark(id, mark)));
+        self.delete_objects(paths.collect()).await
+    }
+
+    /// Half days that nothing comes into any more, once they are empty.
+    async fn prune_entries(&self, now: u64) -> Result<(), QuarantineError> {
+        let recent = names::entries((now / SPAN).saturating_sub(2));
+        for folder in self.objects().folders(&Path::from("entries")).await? {
+            if folder < recent {
+                self.objects().prune(&folder, 0).await;
+            }
+        }
+        Ok(())
     }
 
     /// Today's folders may be just made, for a record that is about to come: they stay.
     async fn prune_day(&self, day: Option<String>, now: u64) {
         if let Some(day) = day.filter(|day| *day != when::day(now)) {
-            self.prune(&Path::from(format!("index/{day}"))).await;
+            let day = Path::from(format!("index/{day}"));
+            self.objects().prune(&day, 2).await;
         }
     }
 
     /// A settlement comes soon or never.
     async fn expire_aliases(&self) -> Result<(), QuarantineError> {
         let oldest = format!("alias/{}", when::day(before(when::now(), ALIASES)));
-        for day in self.days("alias").await? {
+        for day in self.objects().folders(&Path::from("alias")).await? {
             if day.as_ref() < oldest.as_str() {
-                self.clear(&day).await?;
-                self.prune(&day).await;
+                let aliases = self.objects().objects_in(&day).await?;
+                self.delete_objects(aliases).await?;
+                self.objects().prune(&day, 0).await;
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use millrace_proto::TransactionId;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _, PutMode};
+use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutResult, UpdateVersion};
 
 use crate::error::QuarantineError;
 use crate::when;
@@ -16,6 +16,8 @@ pub(crate) struct Lease<'a> {
     objects: &'a dyn ObjectStore,
     owner: String,
     renewed: Instant,
+    /// As it was written last: a store that can write over this version alone is asked to.
+    version: UpdateVersion,
 }
 
 const PATH: &str = "lease/expire";
@@ -26,27 +28,40 @@ const RENEW: Duration = Duration::from_secs(60);
 impl<'a> Lease<'a> {
     /// Takes it, when nobody has it or whoever had it is gone.
     pub(crate) async fn take(objects: &'a dyn ObjectStore) -> Result<Self, QuarantineError> {
-        let lease = Self {
+        let mut lease = Self {
             objects,
             // Any identifier that nobody else has.
             owner: TransactionId::new().to_string(),
             renewed: Instant::now(),
+            version: UpdateVersion {
+                e_tag: None,
+                version: None,
+            },
         };
         for _ in 0..2 {
             let (path, text) = (Path::from(PATH), lease.text());
             let options = PutMode::Create.into();
             match objects.put_opts(&path, text.into(), options).await {
-                Ok(_) => return Ok(lease),
+                Ok(written) => {
+                    lease.version = written.into();
+                    return Ok(lease);
+                }
                 Err(object_store::Error::AlreadyExists { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
-            let Some((since, _)) = holder(objects).await? else {
+            let Some(held) = holder(objects).await? else {
                 continue;
             };
-            if when::now().saturating_sub(since) < GONE {
+            if when::now().saturating_sub(held.since) < GONE {
                 return Err(QuarantineError::Busy);
             }
-            objects.delete(&Path::from(PATH)).await?;
+            lease.version = held.version;
+            match lease.write().await? {
+                Written::Yes => return Ok(lease),
+                Written::No => return Err(QuarantineError::Busy),
+                // Of two that come here one makes it anew.
+                Written::CannotTell => objects.delete(&Path::from(PATH)).await?,
+            }
         }
         Err(QuarantineError::Busy)
     }
@@ -59,14 +74,33 @@ impl<'a> Lease<'a> {
         if self.renewed.elapsed() < RENEW {
             return Ok(());
         }
-        if !self.is_ours().await? {
-            return Err(QuarantineError::Busy);
+        match self.write().await? {
+            Written::Yes => {}
+            Written::CannotTell if self.is_ours().await? => {
+                let path = Path::from(PATH);
+                self.objects.put(&path, self.text().into()).await?;
+            }
+            Written::No | Written::CannotTell => return Err(QuarantineError::Busy),
         }
-        self.objects
-            .put(&Path::from(PATH), self.text().into())
-            .await?;
         self.renewed = Instant::now();
         Ok(())
+    }
+
+    /// Writes it over the version that is known, where the store can: a folder cannot.
+    async fn write(&mut self) -> Result<Written, QuarantineError> {
+        let mode = PutMode::Update(self.version.clone());
+        let (path, text) = (Path::from(PATH), self.text());
+        match self.objects.put_opts(&path, text.into(), mode.into()).await {
+            Ok(PutResult { e_tag, version, .. }) => {
+                self.version = UpdateVersion { e_tag, version };
+                Ok(Written::Yes)
+            }
+            Err(
+                object_store::Error::Precondition { .. } | object_store::Error::NotFound { .. },
+            ) => Ok(Written::No),
+            Err(object_store::Error::NotImplemented { .. }) => Ok(Written::CannotTell),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Gives it back, if it is still ours.
@@ -79,7 +113,7 @@ impl<'a> Lease<'a> {
 
     async fn is_ours(&self) -> Result<bool, QuarantineError> {
         let holder = holder(self.objects).await?;
-        Ok(holder.is_some_and(|(_, owner)| owner == self.owner))
+        Ok(holder.is_some_and(|held| held.owner == self.owner))
     }
 
     fn text(&self) -> Vec<u8> {
@@ -87,16 +121,40 @@ impl<'a> Lease<'a> {
     }
 }
 
+/// Whether it was written over the version that was known.
+enum Written {
+    Yes,
+    No,
+    /// The store cannot write so.
+    CannotTell,
+}
+
+/// Who has it.
+struct Held {
+    since: u64,
+    owner: String,
+    version: UpdateVersion,
+}
+
 /// Since when who has it; what cannot be read is of nobody who is there.
-async fn holder(objects: &dyn ObjectStore) -> Result<Option<(u64, String)>, QuarantineError> {
-    let held = match objects.get(&Path::from(PATH)).await {
-        Ok(found) => found.bytes().await?,
+async fn holder(objects: &dyn ObjectStore) -> Result<Option<Held>, QuarantineError> {
+    let found = match objects.get(&Path::from(PATH)).await {
+        Ok(found) => found,
         Err(object_store::Error::NotFound { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
+    let version = UpdateVersion {
+        e_tag: found.meta.e_tag.clone(),
+        version: found.meta.version.clone(),
+    };
+    let held = found.bytes().await?;
     let text = String::from_utf8_lossy(&held);
     let (since, owner) = text.split_once(' ').unwrap_or((&text, ""));
-    Ok(Some((since.parse().unwrap_or(0), owner.to_owned())))
+    Ok(Some(Held {
+        since: since.parse().unwrap_or(0),
+        owner: owner.to_owned(),
+        version,
+    }))
 }
 
 #[cfg(test)]
@@ -131,10 +189,10 @@ mod tests {
 
         // Held on, it does not grow old.
         let old = format!("{} {}", when::now() - GONE / 2, third.owner).into_bytes();
-        store.put(&path, old.into()).await.unwrap();
+        third.version = store.put(&path, old.into()).await.unwrap().into();
         third.renewed = Instant::now().checked_sub(RENEW).unwrap();
         third.hold().await.unwrap();
-        let (since, _) = holder(&store).await.unwrap().unwrap();
-        assert!(when::now() - since < GONE / 2);
+        let held = holder(&store).await.unwrap().unwrap();
+        assert!(when::now() - held.since < GONE / 2);
     }
 }

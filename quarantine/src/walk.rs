@@ -1,12 +1,18 @@
 //! Through the index, from the newest record to the oldest, one folder at a time.
 
+use std::collections::HashSet;
+use std::vec;
+
+use futures_util::future;
 use millrace_proto::TransactionId;
 use object_store::path::Path;
 
 use crate::error::QuarantineError;
 use crate::filter::Filter;
+use crate::index::{apply, parsed};
+use crate::names::{self, Mark, SPAN};
 use crate::record::Record;
-use crate::store::{Quarantine, index};
+use crate::store::Quarantine;
 use crate::when;
 
 /// Index records from the newest to the oldest, one folder at a time.
@@ -19,8 +25,34 @@ pub(crate) struct Walk<'a> {
     days: Option<Vec<Path>>,
     hours: Vec<Path>,
     minutes: Vec<Path>,
-    objects: Vec<Path>,
+    objects: Vec<Indexed>,
+    /// Read, and not handed out yet.
+    ready: vec::IntoIter<Seen>,
+    /// Half days whose index was made again: once is enough.
+    mended: HashSet<u64>,
+    /// Marks without a record that were passed.
+    orphans: Vec<TransactionId>,
+    /// What is being deleted: it is not handed out.
+    going: HashSet<TransactionId>,
 }
+
+/// A record, with what its marks say.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) record: Record,
+    pub(crate) marks: Vec<Mark>,
+}
+
+/// What a folder of the index has of one transaction.
+#[derive(Debug)]
+struct Indexed {
+    id: TransactionId,
+    has_record: bool,
+    marks: Vec<Mark>,
+}
+
+/// Records that are read at once.
+const AT_ONCE: usize = 16;
 
 impl Quarantine {
     /// The records that can fit, from the one after `after` on.
@@ -28,11 +60,15 @@ impl Quarantine {
         Walk {
             store: self,
             filter,
-            below: after.map(|id| index(id).to_string()),
+            below: after.map(|id| names::index(id).to_string()),
             days: None,
             hours: Vec::new(),
             minutes: Vec::new(),
             objects: Vec::new(),
+            ready: Vec::new().into_iter(),
+            mended: HashSet::new(),
+            orphans: Vec::new(),
+            going: HashSet::new(),
         }
     }
 }
@@ -40,43 +76,120 @@ impl Quarantine {
 impl Walk<'_> {
     /// The next older record that can fit, by its time; the rest of the filter
     /// is the caller's.
-    pub(crate) async fn next(&mut self) -> Result<Option<Record>, QuarantineError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Seen>, QuarantineError> {
         loop {
-            if let Some(path) = self.objects.pop() {
-                if self
-                    .below
-                    .as_deref()
-                    .is_some_and(|below| path.as_ref() >= below)
-                {
-                    continue;
-                }
-                match self.store.record_at(&path).await {
-                    Ok(record) if self.filter.until.is_some_and(|until| record.time >= until) => {}
-                    Ok(record) if self.filter.since.is_some_and(|since| record.time < since) => {
-                        return Ok(None);
-                    }
-                    Ok(record) => return Ok(Some(record)),
-                    // Deleted since the folder was read.
-                    Err(error) if error.is_missing() => {}
-                    Err(error) => return Err(error),
-                }
+            if let Some(seen) = self.ready.next() {
+                return Ok(Some(seen));
+            }
+            if !self.objects.is_empty() {
+                self.read().await?;
             } else if let Some(minute) = self.minutes.pop() {
                 if self.can_have(&minute) {
-                    self.objects = self.store.objects_in(&minute).await?;
+                    let objects = self.store.objects().objects_in(&minute).await?;
+                    self.objects = self.indexed(&objects);
                 }
             } else if let Some(hour) = self.hours.pop() {
                 if self.can_have(&hour) {
-                    self.minutes = self.store.folders(&hour).await?;
+                    self.minutes = self.store.objects().folders(&hour).await?;
                 }
             } else if let Some(days) = &mut self.days {
                 let Some(day) = days.pop() else {
                     return Ok(None);
                 };
                 if self.can_have(&day) {
-                    self.hours = self.store.folders(&day).await?;
+                    self.hours = self.store.objects().folders(&day).await?;
                 }
             } else {
-                self.days = Some(self.store.folders(&Path::from("index")).await?);
+                self.going = self.store.going().await?.into_iter().collect();
+                let index = Path::from("index");
+                self.days = Some(self.store.objects().folders(&index).await?);
+            }
+        }
+    }
+
+    /// Marks without a record that were passed since this was asked for last.
+    pub(crate) fn orphans(&mut self) -> Vec<TransactionId> {
+        std::mem::take(&mut self.orphans)
+    }
+
+    /// What of a folder is looked for, oldest first.
+    fn indexed(&mut self, objects: &[Path]) -> Vec<Indexed> {
+        let mut found: Vec<Indexed> = Vec::new();
+        for path in objects {
+            let file = path.filename().unwrap_or_default();
+            let Some((id, mark)) = names::indexed(file) else {
+                tracing::warn!(%path, "it is no part of the index");
+                continue;
+            };
+            let time = when::milliseconds(id);
+            let too_new = self.filter.until.is_some_and(|until| time >= until);
+            let too_old = self.filter.since.is_some_and(|since| time < since);
+            let passed = self.below.as_deref();
+            if too_new || too_old || passed.is_some_and(|below| names::index(id).as_ref() >= below)
+            {
+                continue;
+            }
+            if self.going.contains(&id) {
+                continue;
+            }
+            if found.last().is_none_or(|last| last.id != id) {
+                found.push(Indexed {
+                    id,
+                    has_record: false,
+                    marks: Vec::new(),
+                });
+            }
+            let last = found.last_mut().expect("one was just put there");
+            match mark {
+                Some(mark) => last.marks.push(mark),
+                None => last.has_record = true,
+            }
+        }
+        let orphans = found.iter().filter(|one| !one.has_record);
+        self.orphans.extend(orphans.map(|one| one.id));
+        found.retain(|one| one.has_record);
+        found
+    }
+
+    /// Reads the newest of the objects.
+    async fn read(&mut self) -> Result<(), QuarantineError> {
+        let rest = self.objects.len().saturating_sub(AT_ONCE);
+        let some = self.objects.split_off(rest);
+        let store = self.store;
+        let read = some.into_iter().rev().map(async |one| {
+            let seen = store.seen(&one).await;
+            (one, seen)
+        });
+        let mut ready = Vec::new();
+        for (one, seen) in future::join_all(read).await {
+            match seen {
+                Ok(seen) => ready.push(seen),
+                // Deleted since the folder was read.
+                Err(error) if error.is_missing() => {}
+                Err(error @ QuarantineError::Damaged { .. }) => {
+                    ready.extend(self.mended(&one, &error).await?);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.ready = ready.into_iter();
+        Ok(())
+    }
+
+    /// A record that is damaged is made again from its copy, and all others of that half day.
+    async fn mended(
+        &mut self,
+        one: &Indexed,
+        damage: &QuarantineError,
+    ) -> Result<Option<Seen>, QuarantineError> {
+        if self.mended.insert(when::milliseconds(one.id) / SPAN) {
+            self.store.mend_span_of(one.id, damage).await?;
+        }
+        match self.store.seen(one).await {
+            Ok(seen) => Ok(Some(seen)),
+            Err(error) => {
+                tracing::error!(copy = %one.id, %error, "what cannot be read is left out of the listing");
+                Ok(None)
             }
         }
     }
@@ -90,5 +203,23 @@ impl Walk<'_> {
         self.below.as_deref().is_none_or(not_after)
             && self.filter.until.is_none_or(|until| not_after(&of(until)))
             && self.filter.since.is_none_or(|since| not_before(&of(since)))
+    }
+}
+
+impl Quarantine {
+    async fn seen(&self, one: &Indexed) -> Result<Seen, QuarantineError> {
+        let path = names::index(one.id);
+        let mut record: Record = parsed(&path, &self.objects().get(&path).await?)?;
+        for &mark in &one.marks {
+            if matches!(mark, Mark::Settled | Mark::Released)
+                && let Some(content) = self.mark(one.id, mark).await?
+            {
+                apply(mark, &content, &mut record);
+            }
+        }
+        Ok(Seen {
+            record,
+            marks: one.marks.clone(),
+        })
     }
 }

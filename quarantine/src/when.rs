@@ -29,6 +29,11 @@ pub(crate) fn minute(milliseconds: u64) -> String {
     )
 }
 
+/// `YYYYMMDDHH`.
+pub(crate) fn hour(milliseconds: u64) -> String {
+    format!("{}{:02}", day(milliseconds), milliseconds / 3_600_000 % 24)
+}
+
 /// `YYYYMMDD`.
 pub(crate) fn day(milliseconds: u64) -> String {
     let (year, month, day) = date(milliseconds / 86_400_000);
@@ -67,6 +72,7 @@ mod tests {
         ] {
             assert_eq!(minute(milliseconds), written);
             assert_eq!(day(milliseconds), &written[..8]);
+            assert_eq!(hour(milliseconds), written[..11].replace('/', ""));
         }
     }
 }

@@ -40,7 +40,12 @@ impl Store {
             .build()
             .expect("a runtime");
         runtime
-            .block_on(store.keep(&transaction, &verdict, Bytes::copy_from_slice(content)))
+            .block_on(async {
+                let content = Bytes::copy_from_slice(content);
+                store.keep(&transaction, &verdict, content).await?;
+                store.index_waiting().await;
+                Ok::<_, millrace_quarantine::QuarantineError>(())
+            })
             .expect("it is kept");
         transaction.id.to_string()
     }

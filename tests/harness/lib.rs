@@ -26,6 +26,7 @@ pub mod ports;
 pub mod postfix;
 pub mod process;
 pub mod route;
+pub mod s3;
 pub mod sasl;
 pub mod scripted_node;
 pub mod sendmail;

@@ -45,8 +45,9 @@ impl Kept {
         reply
     }
 
-    /// What is kept, the newest first.
+    /// What is kept, the newest first; also what the node lists in a moment only.
     pub(crate) fn copies(&self) -> Vec<Value> {
+        self.run(&["mend"]);
         let listed = self.run(&["list", "--format", "json"]);
         let lines = listed.lines().map(serde_json::from_str);
         lines.collect::<Result<_, _>>().expect("JSON")

@@ -11,10 +11,10 @@ use crate::server_tls::ServerTlsArgs;
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct QuarantineArgs {
-    /// The store, as `[quarantine] store` names it
+    /// The store, as `[quarantine] store` names it: a folder, or s3://BUCKET/PREFIX with the AWS_* variables
     #[arg(
         long,
-        value_name = "FOLDER",
+        value_name = "STORE",
         global = true,
         default_value = "file:///var/lib/millrace/quarantine"
     )]

@@ -1,10 +1,12 @@
 //! A disk that is full, and one that cannot be written any more. Needs root: it mounts a small file system of its own.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
 use millrace_proto::{Disposition, TransactionId};
-use millrace_quarantine::{Filter, Quarantine, QuarantineError};
+use millrace_quarantine::{Limits, Quarantine, QuarantineError, Retention};
 
 use crate::support::{message, transaction, verdict};
 
@@ -53,6 +55,19 @@ async fn keep(store: &Quarantine, number: u32) -> Result<String, QuarantineError
     Ok(transaction.id.to_string())
 }
 
+/// To the last byte.
+fn fill(disk: &SmallDisk) {
+    let path = disk.path().join("filling");
+    let mut rest = vec![b'x'; 1 << 20];
+    while !rest.is_empty() {
+        let mut file = OpenOptions::new();
+        let file = file.append(true).create(true).open(&path);
+        if file.and_then(|mut file| file.write_all(&rest)).is_err() {
+            rest.truncate(rest.len() / 2);
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_was_promised_on_a_full_disk_is_there_and_nothing_else_is_promised() {
     let disk = SmallDisk::mount();
@@ -61,8 +76,11 @@ async fn what_was_promised_on_a_full_disk_is_there_and_nothing_else_is_promised(
     let mut refused = 0;
     for number in 0..40 {
         match keep(&store, number).await {
-            Ok(id) => promised.push((number, id)),
-            Err(QuarantineError::Store(_)) => refused += 1,
+            Ok(id) => {
+                promised.push((number, id));
+                store.index_waiting().await;
+            }
+            Err(QuarantineError::File { .. }) => refused += 1,
             Err(error) => panic!("{error}"),
         }
     }
@@ -71,21 +89,28 @@ async fn what_was_promised_on_a_full_disk_is_there_and_nothing_else_is_promised(
         "{} kept, {refused} refused",
         promised.len()
     );
-    let listed = store
-        .list(&Filter::default(), None, 100)
-        .await
-        .expect("a page");
     for (number, id) in &promised {
         let copy = store.copy(id).await.expect("it was promised");
         assert!(copy.content.starts_with(&message(&number.to_string())));
         assert_eq!(copy.content.len(), 100_000);
-        assert!(listed.records.iter().any(|record| record.id == *id));
     }
 
+    // To the last byte, and copies can be deleted and expire all the same, also by another process.
+    fill(&disk);
+    let (_, first) = promised.remove(0);
+    store.delete(&first, "test").await.expect("it is deleted");
+    fill(&disk);
+    let other = Quarantine::open_existing(disk.path().to_str().expect("UTF-8")).expect("a store");
+    let retention = Retention::of_all(Limits {
+        entries: Some(3),
+        ..Limits::default()
+    });
+    let expired = other.expire(&retention).await.expect("it expires");
+    assert!(expired.entries > 0);
+    let left = promised.len() as u64 - expired.entries;
+    assert_eq!(store.stats().await.expect("they are counted").entries, left);
+
     // With room again, it goes on.
-    for (_, id) in promised.drain(..).take(3) {
-        store.delete(&id, "test").await.expect("it is deleted");
-    }
     keep(&store, 100).await.expect("there is room");
 }
 
@@ -97,7 +122,7 @@ async fn a_disk_that_cannot_be_written_promises_nothing_and_still_shows_what_it_
     run("mount", &["-o", "remount,ro"], disk.path());
     let refused = keep(&store, 2).await;
     assert!(
-        matches!(refused, Err(QuarantineError::Store(_))),
+        matches!(refused, Err(QuarantineError::File { .. })),
         "{refused:?}"
     );
     store.copy(&id).await.expect("it can be read");

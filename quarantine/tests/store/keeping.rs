@@ -1,18 +1,15 @@
 //! Keeping copies, finding them again, and deleting them.
 
-use std::fs;
 use std::time::Duration;
 
 use bytes::Bytes;
 use millrace_proto::{Disposition, TransactionId};
-use millrace_quarantine::{Limits, Quarantine, QuarantineError, Retention, State};
+use millrace_quarantine::{Limits, QuarantineError, Retention, State};
 
-use crate::support::{DAY, NOW, all, files, id, message, open, settlement, transaction, verdict};
+use crate::support::{DAY, NOW, Place, all, id, message, settlement, transaction, verdict};
 
-#[tokio::test]
-async fn a_message_comes_back_whole_and_byte_for_byte() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path());
+pub(crate) async fn a_message_comes_back_whole_and_byte_for_byte(place: &Place) {
+    let store = place.open();
     let large: Vec<u8> = (0..30_usize << 20).map(|at| (at % 251) as u8).collect();
     for content in [
         Bytes::new(),
@@ -32,10 +29,8 @@ async fn a_message_comes_back_whole_and_byte_for_byte() {
     }
 }
 
-#[tokio::test]
-async fn calls_for_one_message_end_in_one_copy() {
-    let folder = tempfile::tempdir().unwrap();
-    let (one, other) = (open(folder.path()), open(folder.path()));
+pub(crate) async fn calls_for_one_message_end_in_one_copy(place: &Place) {
+    let (one, other) = (place.open(), place.open());
     let first = transaction(id(NOW));
     let held = verdict(Disposition::Hold);
     let (left, right) = futures_util::future::join(
@@ -56,7 +51,7 @@ async fn calls_for_one_message_end_in_one_copy() {
     let records = all(&one).await;
     assert_eq!(records.len(), 1);
     assert_eq!(records[0].id, first.id.to_string());
-    assert_eq!(files(&folder.path().join("entries")).len(), 1);
+    assert_eq!(place.names("entries/").await.len(), 1);
     assert!(matches!(&records[0].state, State::Settled { .. }));
 
     // Another envelope, client or content is another message.
@@ -80,10 +75,10 @@ async fn calls_for_one_message_end_in_one_copy() {
     assert_eq!(all(&one).await.len(), 4);
 }
 
-#[tokio::test]
-async fn a_message_that_comes_again_after_days_does_not_expire_with_its_first_copy() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path());
+pub(crate) async fn a_message_that_comes_again_after_days_does_not_expire_with_its_first_copy(
+    place: &Place,
+) {
+    let store = place.open();
     let (first, again) = (
         transaction(id(NOW - 20 * DAY)),
         transaction(TransactionId::new()),
@@ -104,10 +99,8 @@ async fn a_message_that_comes_again_after_days_does_not_expire_with_its_first_co
     assert_eq!(copy.transaction.id, again.id);
 }
 
-#[tokio::test]
-async fn what_is_deleted_is_gone_and_told_in_the_audit_log() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path());
+pub(crate) async fn what_is_deleted_is_gone_and_told_in_the_audit_log(place: &Place) {
+    let store = place.open();
     let transaction = transaction(TransactionId::new());
     let id = transaction.id.to_string();
     store
@@ -119,10 +112,10 @@ async fn what_is_deleted_is_gone_and_told_in_the_audit_log() {
         .await
         .unwrap();
     store.delete(&id, "root").await.unwrap();
-    for file in files(folder.path()) {
-        let text = fs::read(&file).unwrap();
+    for name in place.names("").await {
+        let text = place.read(&name).await;
         let found = text.windows(6).any(|window| window == b"secret");
-        assert!(!found, "{}", file.display());
+        assert!(!found, "{name}");
     }
     assert!(matches!(
         store.copy(&id).await,
@@ -132,11 +125,9 @@ async fn what_is_deleted_is_gone_and_told_in_the_audit_log() {
         store.delete(&id, "root").await,
         Err(QuarantineError::Unknown(_))
     ));
-    let days: Vec<_> = fs::read_dir(folder.path().join("audit"))
-        .unwrap()
-        .map(|day| day.unwrap().file_name().into_string().unwrap())
-        .collect();
-    let log = store.audit_log(&days[0]).await.unwrap();
+    let noted = place.names("audit/").await.remove(0);
+    let day = noted.split('/').nth(1).unwrap();
+    let log = store.audit_log(day).await.unwrap();
     assert_eq!(log.len(), 1);
     assert_eq!(
         (&*log[0].who, &*log[0].action, &log[0].id),
@@ -144,24 +135,8 @@ async fn what_is_deleted_is_gone_and_told_in_the_audit_log() {
     );
 }
 
-#[tokio::test]
-async fn a_store_that_cannot_write_promises_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path());
-    // Also for root, whom a mode of 0500 would not stop.
-    fs::write(folder.path().join("entries"), "in the way").unwrap();
-    let transaction = transaction(TransactionId::new());
-    let kept = store
-        .keep(&transaction, &verdict(Disposition::Hold), message("a"))
-        .await;
-    assert!(kept.is_err());
-    assert!(all(&store).await.is_empty());
-}
-
-#[tokio::test]
-async fn a_copy_that_was_cut_off_is_not_taken_for_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path());
+pub(crate) async fn a_copy_that_was_cut_off_is_not_taken_for_one(place: &Place) {
+    let store = place.open();
     let first = transaction(id(NOW));
     let keep = async |content| {
         store
@@ -176,10 +151,10 @@ async fn a_copy_that_was_cut_off_is_not_taken_for_one() {
         .keep(&first, &verdict(Disposition::Hold), message("a"))
         .await
         .unwrap();
-    let file = files(&folder.path().join("entries")).remove(0);
-    let whole = fs::read(&file).unwrap();
+    let file = place.names("entries/").await.remove(0);
+    let whole = place.read(&file).await;
     for length in [0, 3, 11, 40, whole.len() - 1] {
-        fs::write(&file, &whole[..length]).unwrap();
+        place.write(&file, whole.slice(..length)).await;
         let error = keep(message("a")).await.unwrap_err();
         assert!(
             matches!(error, QuarantineError::Damaged { .. }),
@@ -188,10 +163,8 @@ async fn a_copy_that_was_cut_off_is_not_taken_for_one() {
     }
 }
 
-#[tokio::test]
-async fn an_index_that_was_lost_is_made_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path());
+pub(crate) async fn an_index_that_was_lost_is_made_again(place: &Place) {
+    let store = place.open();
     for at in 0..3 {
         store
             .keep(
@@ -203,20 +176,9 @@ async fn an_index_that_was_lost_is_made_again() {
             .unwrap();
     }
     let before = all(&store).await;
-    fs::remove_dir_all(folder.path().join("index")).unwrap();
+    place.remove("index/").await;
     assert!(all(&store).await.is_empty());
     assert_eq!(store.mend().await.unwrap(), 3);
     assert_eq!(all(&store).await, before);
     assert_eq!(store.mend().await.unwrap(), 0);
-}
-
-#[test]
-fn an_address_that_is_no_folder_is_refused() {
-    for address in ["", "quarantine", "s3://bucket", "file://relative"] {
-        let error = Quarantine::open(address).unwrap_err();
-        assert!(
-            matches!(error, QuarantineError::Address(_)),
-            "{address}: {error}"
-        );
-    }
 }

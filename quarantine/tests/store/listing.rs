@@ -3,12 +3,10 @@
 use millrace_proto::Disposition;
 use millrace_quarantine::{Filter, State};
 
-use crate::support::{NOW, all, id, message, open, settlement, transaction, verdict};
+use crate::support::{NOW, Place, all, id, message, settlement, transaction, verdict};
 
-#[tokio::test]
-async fn a_listing_tells_what_was_promised_and_what_was_done() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path());
+pub(crate) async fn a_listing_tells_what_was_promised_and_what_was_done(place: &Place) {
+    let store = place.open();
     let transaction = transaction(id(NOW));
     let content = message("folded\r\n over \u{1b}[31m lines");
     store
@@ -36,10 +34,8 @@ async fn a_listing_tells_what_was_promised_and_what_was_done() {
     assert!(!store.settle(&settlement(id(NOW))).await.unwrap());
 }
 
-#[tokio::test]
-async fn listings_are_filtered_and_come_in_pages() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path());
+pub(crate) async fn listings_are_filtered_and_come_in_pages(place: &Place) {
+    let store = place.open();
     let mut ids = Vec::new();
     // Over minutes, hours and days.
     for at in 0..24_u64 {

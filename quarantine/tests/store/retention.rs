@@ -1,19 +1,15 @@
 //! How long copies stay.
 
-use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 use millrace_proto::{Disposition, Transaction, TransactionId};
 use millrace_quarantine::{Expired, Limits, QuarantineError, Retention};
 
-use crate::support::{DAY, all, files, id, message, milliseconds, open, transaction, verdict};
+use crate::support::{DAY, Place, all, id, message, milliseconds, transaction, verdict};
 
-#[tokio::test]
-async fn copies_expire_by_age_number_and_size() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path());
+pub(crate) async fn copies_expire_by_age_number_and_size(place: &Place) {
+    let store = place.open();
     let now = milliseconds(TransactionId::new());
     for days in 0..10 {
         let transaction = transaction(id(now - days * DAY));
@@ -55,16 +51,14 @@ async fn copies_expire_by_age_number_and_size() {
         let expired = store.expire(&retention).await.unwrap();
         assert_eq!(expired.entries, entries, "{retention:?}");
         assert_eq!(all(&store).await.len(), left, "{retention:?}");
-        assert_eq!(files(&folder.path().join("entries")).len(), left);
+        assert_eq!(place.names("entries/").await.len(), left);
     }
     assert_eq!(store.stats().await.unwrap().bytes, 100 + 101 + 102);
-    assert_eq!(files(&folder.path().join("lease")), Vec::<PathBuf>::new());
+    assert!(place.names("lease/").await.is_empty());
 }
 
-#[tokio::test]
-async fn clients_have_limits_of_their_own() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path());
+pub(crate) async fn clients_have_limits_of_their_own(place: &Place) {
+    let store = place.open();
     let now = milliseconds(TransactionId::new());
     for (client, days) in [
         ("mx", 1),
@@ -125,23 +119,19 @@ async fn clients_have_limits_of_their_own() {
         assert!(left.contains(&one), "{left:?}");
     }
     // No empty folder is left of days that are over.
-    let days = std::fs::read_dir(folder.path().join("index"))
-        .unwrap()
-        .count();
-    assert_eq!(days, 2);
+    if let Some(folder) = place.path() {
+        let days = std::fs::read_dir(folder.join("index")).unwrap().count();
+        assert_eq!(days, 2);
+    }
 }
 
-#[tokio::test]
-async fn one_process_expires_at_a_time_and_one_that_died_blocks_nobody() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path());
-    let lease = folder.path().join("lease");
-    fs::create_dir(&lease).unwrap();
+pub(crate) async fn one_process_expires_at_a_time_and_one_that_died_blocks_nobody(place: &Place) {
+    let store = place.open();
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap()
         .as_millis() as u64;
-    fs::write(lease.join("expire"), now.to_string()).unwrap();
+    place.write("lease/expire", now.to_string()).await;
     let limits = Retention {
         all: Limits {
             entries: Some(0),
@@ -151,6 +141,91 @@ async fn one_process_expires_at_a_time_and_one_that_died_blocks_nobody() {
     };
     let busy = store.expire(&limits).await.unwrap_err();
     assert!(matches!(busy, QuarantineError::Busy), "{busy}");
-    fs::write(lease.join("expire"), (now - 3_600_000).to_string()).unwrap();
+    let old = (now - 3_600_000).to_string();
+    place.write("lease/expire", old).await;
     assert_eq!(store.expire(&limits).await.unwrap(), Expired::default());
+}
+
+pub(crate) async fn a_copy_that_was_just_promised_again_does_not_expire(place: &Place) {
+    let store = place.open();
+    let (first, again, other) = (
+        transaction(TransactionId::new()),
+        transaction(TransactionId::new()),
+        transaction(TransactionId::new()),
+    );
+    for (transaction, content) in [(&first, "a"), (&again, "a"), (&other, "b")] {
+        store
+            .keep(transaction, &verdict(Disposition::Hold), message(content))
+            .await
+            .unwrap();
+    }
+    let none = Retention::of_all(Limits {
+        entries: Some(0),
+        ..Limits::default()
+    });
+    store.index_waiting().await;
+    assert_eq!(store.expire(&none).await.unwrap().entries, 1);
+    let left = all(&store).await;
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].id, first.id.to_string());
+    store.copy(&left[0].id).await.unwrap();
+
+    // An hour and more afterwards it does.
+    let mark = place.names("index/").await;
+    let mark = mark.iter().find(|name| name.ends_with(".again")).unwrap();
+    let long_ago = milliseconds(first.id) - 2 * 3_600_000;
+    place.write(mark, long_ago.to_string()).await;
+    assert_eq!(store.expire(&none).await.unwrap().entries, 1);
+    for below in ["entries/", "index/", "lease/", "going/"] {
+        assert_eq!(place.names(below).await, Vec::<String>::new());
+    }
+}
+
+pub(crate) async fn a_deletion_that_broke_off_is_ended(place: &Place) {
+    let store = place.open();
+    let mut ids = Vec::new();
+    for number in 0..3 {
+        let transaction = transaction(TransactionId::new());
+        let content = message(&number.to_string());
+        store
+            .keep(&transaction, &verdict(Disposition::Hold), content)
+            .await
+            .unwrap();
+        ids.push(transaction.id.to_string());
+    }
+    // One broke off before its copy went, one after.
+    for (number, id) in ids.iter().take(2).enumerate() {
+        let record = store.record(id).await.unwrap();
+        store.index_waiting().await;
+        let noted = format!("wanted {}", record.hash);
+        place.write(&format!("going/{id}"), noted).await;
+        if number == 1 {
+            place.remove(&format!("entries/{}", record.hash)).await;
+        }
+        assert!(matches!(
+            store.record(id).await,
+            Err(QuarantineError::Unknown(_))
+        ));
+    }
+    assert_eq!(all(&store).await.len(), 1);
+    // Nobody is promised what is being deleted.
+    let again = store
+        .keep(
+            &transaction(TransactionId::new()),
+            &verdict(Disposition::Hold),
+            message("0"),
+        )
+        .await;
+    assert!(matches!(again, Err(QuarantineError::Going)), "{again:?}");
+
+    let limits = Retention::of_all(Limits {
+        age: Some(Duration::from_millis(DAY)),
+        ..Limits::default()
+    });
+    store.expire(&limits).await.unwrap();
+    assert_eq!(place.names("entries/").await.len(), 1);
+    assert!(place.names("going/").await.is_empty());
+    let index = place.names("index/").await;
+    assert!(index.iter().all(|name| name.contains(&ids[2])), "{index:?}");
+    assert_eq!(all(&store).await[0].id, ids[2]);
 }
