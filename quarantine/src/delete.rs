@@ -47,8 +47,12 @@ impl Quarantine {
     /// There is none, or the store failed.
     pub async fn delete(&self, id: &str, who: &str) -> Result<(), QuarantineError> {
         let record = self.record(id).await?;
-        let audit = async || self.audit(who, "delete", id, "").await;
-        self.objects().with_room(audit).await?;
+        match self.audit(who, "delete", id, "").await {
+            Err(error) if self.objects().gives_room(&error) => {
+                self.audit(who, "delete", id, "").await?;
+            }
+            other => other?,
+        }
         self.remove(vec![Target::of(&record)?], Reason::Wanted)
             .await?;
         self.objects().take_room();
@@ -105,8 +109,12 @@ impl Quarantine {
         }
         let going = names::going(target.id);
         let noted = format!("{} {}", reason.word(), target.name).into_bytes();
-        let write = async || self.objects().write(&going, noted.clone()).await;
-        self.objects().with_room(write).await?;
+        match self.objects().write(&going, noted.clone()).await {
+            Err(error) if self.objects().gives_room(&error) => {
+                self.objects().write(&going, noted).await?;
+            }
+            other => other?,
+        }
         if reason == Reason::OverLimit && self.is_promised(target.id).await? {
             self.delete_objects(vec![going]).await?;
             return Ok(false);
@@ -138,8 +146,8 @@ impl Quarantine {
 
     /// Deletes objects for good.
     pub(crate) async fn delete_objects(&self, paths: Vec<Path>) -> Result<(), QuarantineError> {
-        let deleted = stream::iter(&paths)
-            .map(|path| self.objects().delete(path))
+        let deleted = stream::iter(paths.clone())
+            .map(|path| async move { self.objects().delete(&path).await })
             .buffer_unordered(AT_ONCE)
             .collect::<Vec<_>>()
             .await;

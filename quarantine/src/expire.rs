@@ -75,8 +75,12 @@ impl Quarantine {
     /// failed: what was deleted is deleted, the rest stays.
     pub async fn expire(&self, retention: &Retention) -> Result<Expired, QuarantineError> {
         self.index_waiting().await;
-        let take = async || Lease::take(self.objects().raw()).await;
-        let mut lease = self.objects().with_room(take).await?;
+        let mut lease = match Lease::take(self.objects().raw()).await {
+            Err(error) if self.objects().gives_room(&error) => {
+                Lease::take(self.objects().raw()).await?
+            }
+            other => other?,
+        };
         let result = self.over_limits(retention, &mut lease).await;
         let released = lease.give_back().await;
         let expired = result?;

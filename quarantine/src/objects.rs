@@ -211,17 +211,11 @@ impl Objects {
         }
     }
 
-    /// Does what makes room; where a folder's disk has none even for that, the room is given up that was kept for it.
-    pub(crate) async fn with_room<T>(
-        &self,
-        work: impl AsyncFn() -> Result<T, QuarantineError>,
-    ) -> Result<T, QuarantineError> {
-        match (work().await, &self.folder) {
-            (Err(error), Some(durable)) if error.is_failure() && durable.folder.give_room() => {
-                work().await
-            }
-            (other, _) => other,
-        }
+    /// Whether it is worth to try again what makes room: a folder's disk had none even for that, perhaps, and the room
+    /// that was kept for it is given up now.
+    pub(crate) fn gives_room(&self, error: &QuarantineError) -> bool {
+        let folder = self.folder.as_ref().filter(|_| error.is_failure());
+        folder.is_some_and(|durable| durable.folder.give_room())
     }
 
     /// Keeps some room on a folder's disk, if there is any.

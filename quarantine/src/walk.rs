@@ -156,7 +156,7 @@ impl Walk<'_> {
         let rest = self.objects.len().saturating_sub(AT_ONCE);
         let some = self.objects.split_off(rest);
         let store = self.store;
-        let read = some.into_iter().rev().map(async |one| {
+        let read = some.into_iter().rev().map(|one| async move {
             let seen = store.seen(&one).await;
             (one, seen)
         });
