@@ -101,7 +101,7 @@ STATIC := -C target-feature=+crt-static -C relocation-model=static --cfg getrand
 .PHONY: qmail
 qmail: packages-build
 	RUSTFLAGS="$(STATIC)" cargo build --profile conduit -p millrace-qmail --target x86_64-unknown-linux-gnu --target-dir target/static
-	install -D -t target/qmail $(addprefix target/static/x86_64-unknown-linux-gnu/conduit/,millrace-qmail-queue millrace-dot-qmail millrace-qmail-install)
+	install -s -D -t target/qmail $(addprefix target/static/x86_64-unknown-linux-gnu/conduit/,millrace-qmail-queue millrace-dot-qmail millrace-qmail-install)
 
 ## bench-qmail: what millrace-qmail-queue costs before qmail-queue, against a program that does nothing
 .PHONY: bench-qmail

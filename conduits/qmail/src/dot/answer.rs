@@ -30,6 +30,8 @@ impl Answer {
     pub(super) fn new(verdict: &Verdict, refusal: Refusal) -> Self {
         match verdict.disposition {
             Disposition::Accept => Self::Deliver,
+            // A refusal or a hold that was to leave a copy, where there is no store.
+            Disposition::Tempfail if lacks_a_store(verdict) => Self::without_copy(),
             Disposition::Tempfail => Self::Later(match &verdict.reply {
                 Some(reply) => format!("put off: {reply}"),
                 None => "put off".to_owned(),
@@ -82,6 +84,14 @@ impl fmt::Display for Answer {
             Self::Later(why) => write!(f, "tried again later: {why}"),
         }
     }
+}
+
+/// Whether a delay stands for a refusal, a hold or a discard that was to leave a copy.
+fn lacks_a_store(verdict: &Verdict) -> bool {
+    verdict.degradations.iter().any(|given_up| {
+        given_up.done == "tempfail"
+            && matches!(given_up.wanted.as_str(), "reject" | "hold" | "keep")
+    })
 }
 
 /// Whether a discard stands for a refusal or hold that was to leave a copy (`lower` of millrace-proto).

@@ -48,7 +48,9 @@ impl Flavour {
             Self::Notqmail => "notqmail",
             Self::Netqmail => "netqmail (or another qmail with the QMAILQUEUE patch)",
             Self::Qmail103 => "qmail-1.03",
-            Self::Unknown => "unknown",
+            Self::Unknown => {
+                "a qmail of unknown kind (there is no bin/qmail-smtpd and no bin/qmail-inject)"
+            }
         }
     }
 }
