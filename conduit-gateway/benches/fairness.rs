@@ -1,7 +1,7 @@
 //! What a client feels of another that floods at ten times its share: the quiet one's latency alone, and beside the
 //! flood, in one run. Prints a ratio of the 99th percentiles.
 //!
-//! The node takes four messages at once and 20 ms for each, so that the two share 200 messages a second, and the
+//! The node takes four messages at once and 50 ms for each, so that the two share 80 messages a second, and the
 //! processors are not what is short. Gateway, node and both mail servers run in this process.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub, dead_code)]
 
@@ -16,15 +16,15 @@ use conduit_gateway::{ClientConfig, Config, ListenAddress};
 use support::{MailServer, Script, ScriptedNode, TestGateway, config, message};
 
 const AT_ONCE: usize = 4;
-const SERVICE: Duration = Duration::from_millis(20);
+const SERVICE: Duration = Duration::from_millis(50);
 /// Of a client, when both want all that they can have. Messages a second.
-const SHARE: u32 = 100;
+const SHARE: u32 = 40;
 const FLOOD: u32 = 10 * SHARE;
 /// The quiet client's own rate. Messages a second.
-const QUIET: u32 = 20;
-const MESSAGES: usize = 400;
+const QUIET: u32 = 10;
+const MESSAGES: usize = 200;
 /// Messages of the flood under way at once: what its mail server allows itself.
-const FLOOD_CONNECTIONS: usize = 1000;
+const FLOOD_CONNECTIONS: usize = 500;
 
 fn two_clients() -> Config {
     let mut config = config();
@@ -36,7 +36,7 @@ fn two_clients() -> Config {
         })
         .into();
     config.limits.in_flight = Some(AT_ONCE);
-    config.limits.queue.length = 200;
+    config.limits.queue.length = 100;
     config
 }
 

@@ -61,6 +61,7 @@ fn every_key_is_in_the_reference() {
         "[[attachment]]\n",
         "[[action]]\n",
         "[[override]]\n",
+        "[check.mime]\n",
     ] {
         let files = BTreeMap::from([(
             "policy.toml".to_owned(),

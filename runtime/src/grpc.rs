@@ -161,30 +161,35 @@ async fn one<P, C>(
     let gone = CancellationToken::new();
     let age_of_this = getrandom::u32().ok().and_then(|chance| age.of_one(chance));
     if let Some(age_of_this) = age_of_this {
+        // With a grace tonic cuts off, and asks nobody to go before: that is done below.
         let grace = Duration::from_secs(age.max_connection_age_grace_seconds.into());
         server = server
             .max_connection_age(age_of_this)
             .max_connection_age_grace(grace);
-        let (leaving, gone) = (leaving.clone(), gone.clone());
-        tokio::spawn(async move {
-            tokio::select! {
-                () = gone.cancelled() => {}
-                () = tokio::time::sleep(age_of_this) => leaving.cancel(),
-            }
-        });
     }
     let tracked = Tracked {
-        arrived: Arrived { peer, leaving },
+        arrived: Arrived {
+            peer,
+            leaving: leaving.clone(),
+        },
         connection,
         _gone: gone.clone().drop_guard(),
     };
     let incoming = futures_util::stream::iter([Ok::<_, Infallible>(tracked)])
         .chain(futures_util::stream::pending());
     let over = async move {
+        let aged = async {
+            match age_of_this {
+                Some(age) => tokio::time::sleep(age).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            () = aged => {}
             () = closing.cancelled() => {}
             () = gone.cancelled() => {}
         }
+        leaving.cancel();
     };
     let served = server
         .add_routes(routes)

@@ -2,7 +2,7 @@ use millrace_tests::admin;
 use millrace_tests::certs::Certs;
 use millrace_tests::servers::Gateway;
 
-use crate::tier::{GATEWAY, NODE, gateway, gateway_with, load, node};
+use crate::tier::{GATEWAY, NODE, gateway, gateway_with, launched, load, node};
 
 const NODE_HERE: &str = "node-1.example,127.0.0.1";
 
@@ -92,6 +92,6 @@ fn plain_text_is_not_spoken_with_a_node_that_has_a_certificate() {
     let certs = Certs::of(&[NODE_HERE]);
     let mut node = node(&certs, "");
     let upstream = millrace_tests::servers::Upstream::Nodes(vec![node.port()]);
-    let mut gateway = Gateway::launch(&upstream, &["--log-format", "json"], "");
-    mail_is_put_off(&mut gateway, &mut node, "no-node", "no-tls");
+    let mut gateway = launched(&upstream, "");
+    mail_is_put_off(&mut gateway, &mut node, "h2 protocol error", "no-tls");
 }

@@ -24,7 +24,15 @@ pub(crate) fn gateway(certs: &Certs, node: &Node) -> Gateway {
 pub(crate) fn gateway_with(tls: &str, node: &Node) -> Gateway {
     let mut text = format!("nodes = ['https://127.0.0.1:{}']\n", node.port());
     let _ = write!(text, "[drain]\ngrace_seconds = 0\n{tls}");
-    Gateway::launch(&Upstream::Configured, &["--log-format", "json"], &text)
+    launched(&Upstream::Configured, &text)
+}
+
+/// A gateway whose milter port is open; ready it may never be.
+pub(crate) fn launched(upstream: &Upstream, text: &str) -> Gateway {
+    let mut gateway = Gateway::launch(upstream, &["--log-format", "json"], text);
+    let port = gateway.port();
+    gateway.process.wait_for_port(port);
+    gateway
 }
 
 /// A row of the node's file.

@@ -159,6 +159,7 @@ pub(super) struct QmqpTable {
     pub(super) allow: Vec<Spanned<String>>,
     pub(super) connections: Option<Spanned<usize>>,
     pub(super) memory_mib: Option<Spanned<u64>>,
+    pub(super) weight: Option<Spanned<u32>>,
     pub(super) message_size_kib: Option<Spanned<u64>>,
     pub(super) deadline_seconds: Option<Spanned<u64>>,
 }
@@ -176,6 +177,7 @@ impl QmqpTable {
             allow: self.allow.clone(),
             connections: self.connections.clone(),
             memory_mib: self.memory_mib.clone(),
+            weight: self.weight.clone(),
             message_size_kib: self.message_size_kib.clone(),
             deadline_seconds: self.deadline_seconds.clone(),
         }
