@@ -25,6 +25,7 @@ pub mod policy;
 pub mod ports;
 pub mod postfix;
 pub mod process;
+pub mod qmail;
 pub mod route;
 pub mod s3;
 pub mod sasl;
