@@ -14,6 +14,7 @@ mod policies_are_compared;
 mod published_policies_can_be_looked_at;
 mod three_members_of_etcd;
 mod two_administrators_cannot_overwrite_each_other;
+mod under_load_each_message_is_judged_by_one_policy;
 
 use millrace_tests::etcd::Etcd;
 use millrace_tests::policy::PolicyFolder;
