@@ -49,7 +49,7 @@ fn remedy(problem: &str) -> &'static str {
         ),
         (
             "permission denied",
-            "; grant the user's role readwrite on the prefix",
+            "; set `user` and `password_file` in [etcd], or grant that user's role readwrite on the prefix",
         ),
         (
             "database space exceeded",
