@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 # What the build itself needs, beside a Rust toolchain.
-BUILD_PACKAGES := gcc g++ make pkg-config
+BUILD_PACKAGES := gcc g++ make pkg-config protobuf-compiler libprotobuf-dev
 # Python tools that tests and lints run, in a folder of their own.
 VENV := target/venv
 BUF_VERSION := 1.75.0

@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::exit::Exit;
 use crate::output::OutputError;
-use crate::{certs, explain, generate, load, policy, quarantine, record, scan, up};
+use crate::{certs, explain, generate, load, nodes, policy, quarantine, record, scan, up};
 
 /// Mail filtering as a shared cluster: run it, try it, ask it why.
 #[derive(Debug, Parser)]
@@ -22,8 +22,10 @@ enum Command {
     Up(up::UpArgs),
     /// Judge messages on disk: files, mboxes, Maildirs, folders, standard input
     Scan(scan::ScanArgs),
-    /// Write the default policy, check one, look a symbol up
+    /// Write the default policy, check one, publish one, look a symbol up
     Policy(policy::PolicyArgs),
+    /// List the nodes that are registered in etcd, and by which policy they judge
+    Nodes(nodes::NodesArgs),
     /// Find a message's verdict in the logs, and say why
     Explain(explain::ExplainArgs),
     /// Look at kept copies: list, show, delete
@@ -55,6 +57,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Up(args) => up::run(args),
         Command::Scan(args) => scan::run(args),
         Command::Policy(args) => policy::run(args),
+        Command::Nodes(args) => nodes::run(args),
         Command::Explain(args) => explain::run(&args),
         Command::Quarantine(args) => quarantine::run(args),
         Command::Certs(args) => certs::run(&args),

@@ -3,11 +3,13 @@
 
 mod certs;
 mod cli;
+mod cluster;
 mod exit;
 mod explain;
 mod generate;
 mod load;
 mod mail;
+mod nodes;
 mod output;
 mod policy;
 mod quarantine;

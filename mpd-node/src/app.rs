@@ -5,16 +5,19 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow, bail};
 use clap::{CommandFactory, Parser, ValueEnum};
+use millrace_cluster::{Etcd, membership};
 use millrace_runtime::admin::{Admin, Readiness};
 use millrace_runtime::lifecycle::{Drain, Hangups, Shutdown, notify};
 use millrace_runtime::metrics::Metrics;
 use millrace_runtime::telemetry::{self, LogFormat};
 use millrace_runtime::tls::Links;
 use tokio_util::sync::CancellationToken;
+use toml::Spanned;
 
 use crate::config::FileConfig;
+use crate::member::Member;
 use crate::node::Node;
 use crate::policy::Policy;
 use crate::service::Server;
@@ -40,6 +43,9 @@ struct Arguments {
     /// How the node signs its verdicts [default: the host's name]
     #[arg(long)]
     name: Option<String>,
+    /// Register in etcd under this address, by which gateways reach this node
+    #[arg(long, value_name = "URL")]
+    advertise: Option<String>,
     /// The form of the log lines [default: human]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<Format>,
@@ -62,7 +68,9 @@ Exit status: 0 after an orderly end (SIGTERM or SIGINT), or when --check found \
 nothing; 1 when it could not start or serve; 2 for wrong arguments.
 
 SIGHUP looks at the policy's folder again. A policy that does not compile is \
-refused, and the last good one stays in force.
+refused, and the last good one stays in force. With [etcd] in the file and no \
+folder the policy is the one that 'millrace policy publish' put in force; with \
+an address to advertise, gateways find the node in etcd.
 
 Example: mpd-node --listen 127.0.0.1:7750 --policy /etc/millrace/policy";
 
@@ -89,9 +97,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let origin = arguments.config.clone().unwrap_or_default();
     if arguments.check {
         Links::check(&origin, &config.tls, &config.peer)?;
-        let policy = match &config.policy {
-            Some(folder) => Policy::load(folder)?,
-            None => Policy::builtin()?,
+        let policy = match (&config.policy, &config.cluster) {
+            (Some(folder), _) => Policy::load(folder)?,
+            (None, None) => Policy::builtin()?,
+            (None, Some(_)) => {
+                println!("ok: the policy is the one that is published in etcd");
+                return Ok(());
+            }
         };
         println!("ok: policy revision {}", policy.revision().short());
         return Ok(());
@@ -120,6 +132,14 @@ fn effective(file: Option<&Path>, arguments: &Arguments) -> anyhow::Result<FileC
     if let Some(name) = &arguments.name {
         config.name = Some(name.clone());
     }
+    if let Some(address) = &arguments.advertise {
+        if config.cluster.is_none() {
+            bail!("--advertise is told to nobody: there is no [etcd] in the configuration file");
+        }
+        membership::address(address)
+            .map_err(|problem| anyhow!("--advertise: {problem}; write http://HOST:PORT"))?;
+        config.advertise = Some(Spanned::new(0..0, address.clone()));
+    }
     match arguments.log_format {
         Some(Format::Human) => config.log.format = LogFormat::Human,
         Some(Format::Json) => config.log.format = LogFormat::Json,
@@ -137,17 +157,25 @@ async fn serve(config: FileConfig, origin: &Path) -> anyhow::Result<()> {
     let readiness = Readiness::default();
     let drain = Drain::new();
 
-    let node = Node::start(&config.node(), &metrics)?;
-    let links = Links::start(origin, &config.tls, &config.peer, &metrics)?;
-    let server = Server::bind(config.listen, node.clone(), &links).await?;
-    let listen = server.local_addr()?;
-    let admin = Admin::bind(config.admin, "mpd-node", metrics, readiness.clone()).await?;
+    // First, for those who ask why it does not serve yet.
+    let running = readiness.condition("running");
+    running.unmet("waiting for a policy");
+    let admin = Admin::bind(config.admin, "mpd-node", metrics.clone(), readiness.clone()).await?;
     let admin_address = admin.local_addr();
     let stop_admin = CancellationToken::new();
     let admin = tokio::spawn(admin.serve(stop_admin.clone()));
+    let etcd = config.cluster.clone().map(Etcd::new);
+    let node_config = config.node();
+    let node = tokio::select! {
+        node = Node::start_in(&node_config, etcd.as_ref(), &metrics) => node?,
+        () = shutdown.requested().cancelled() => return Ok(()),
+    };
+    let links = Links::start(origin, &config.tls, &config.peer, &metrics)?;
+    let server = Server::bind(config.listen, node.clone(), &links).await?;
+    let listen = server.local_addr()?;
     let serving = tokio::spawn(server.serve(drain.clone(), config.connection_age()));
 
-    readiness.condition("running").met();
+    running.met();
     notify::ready();
     tracing::info!(%listen, tls = config.tls.serves(), admin = %admin_address, node = %node.name(), revision = node.revision().short(), "serving");
 
@@ -158,8 +186,17 @@ async fn serve(config: FileConfig, origin: &Path) -> anyhow::Result<()> {
             reloading.reload();
         }
     });
+    let member = Member::join_if_told(
+        &node,
+        etcd.as_ref(),
+        config.advertise.as_ref().map(|a| a.get_ref().as_str()),
+        &drain,
+    );
     drain.run(&shutdown, &readiness, config.drain).await;
     reloader.abort();
+    if let Some(member) = member {
+        member.left().await;
+    }
     serving.await.context("the gRPC server panicked")??;
     node.finish().await;
     stop_admin.cancel();

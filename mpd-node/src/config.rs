@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use millrace_cluster::{EtcdConfig, EtcdSection, membership};
 use millrace_quarantine::{NextHopTls, S3};
 use millrace_runtime::admin;
-use millrace_runtime::config::{self, ConfigError};
+use millrace_runtime::config::{self, ConfigError, ConfigErrors};
 use millrace_runtime::grpc::ConnectionAge;
 use millrace_runtime::lifecycle::DrainLimits;
 use millrace_runtime::telemetry::{LogConfig, OtlpConfig, TelemetryConfig};
 use millrace_runtime::tls::{PeerConfig, TlsConfig};
 use serde::Deserialize;
+use toml::Spanned;
 
 /// What a node needs to know to judge.
 #[derive(Debug, Clone)]
@@ -32,6 +34,30 @@ pub struct NodeConfig {
     pub quarantine: QuarantineConfig,
     /// How released messages are known.
     pub stamp: StampConfig,
+    /// A policy that is tried.
+    pub shadow: ShadowConfig,
+}
+
+/// `[shadow]`: a policy that judges beside the one in force, and decides nothing.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShadowConfig {
+    /// Its folder. Without one it is what `millrace policy shadow` says, where the policy comes from etcd.
+    pub policy: Option<PathBuf>,
+    /// The share of messages that the folder's policy judges too, from 0 to 1.
+    pub share: f64,
+    /// Messages that it judges at once; what comes beyond them is passed by.
+    pub concurrent: usize,
+}
+
+impl Default for ShadowConfig {
+    fn default() -> Self {
+        Self {
+            policy: None,
+            share: 0.1,
+            concurrent: 1,
+        }
+    }
 }
 
 /// `[stamp]`: how released messages are known.
@@ -108,6 +134,7 @@ impl Default for NodeConfig {
             in_flight: usize::MAX,
             quarantine: QuarantineConfig::default(),
             stamp: StampConfig::default(),
+            shadow: ShadowConfig::default(),
         }
     }
 }
@@ -140,6 +167,13 @@ pub(crate) struct FileConfig {
     pub(crate) tls: TlsConfig,
     /// Who may do what.
     pub(crate) peer: Vec<PeerConfig>,
+    pub(crate) shadow: ShadowConfig,
+    /// The address by which gateways reach this node: it is registered in etcd.
+    pub(crate) advertise: Option<Spanned<String>>,
+    etcd: Option<EtcdSection>,
+    /// What was understood of `[etcd]`.
+    #[serde(skip)]
+    pub(crate) cluster: Option<EtcdConfig>,
     pub(crate) log: LogConfig,
     pub(crate) otlp: OtlpConfig,
     pub(crate) drain: DrainLimits,
@@ -169,6 +203,10 @@ impl Default for FileConfig {
             stamp: StampConfig::default(),
             tls: TlsConfig::default(),
             peer: Vec::new(),
+            shadow: ShadowConfig::default(),
+            advertise: None,
+            etcd: None,
+            cluster: None,
             log: LogConfig::default(),
             otlp: OtlpConfig::default(),
             drain: DrainLimits::default(),
@@ -176,10 +214,32 @@ impl Default for FileConfig {
     }
 }
 
+impl NodeConfig {
+    /// Messages above 64 KiB that are judged at once.
+    pub(crate) fn width(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
+    }
+}
+
 impl FileConfig {
     /// Reads a file.
-    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
-        config::load(path)
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        let text = config::read(path)?;
+        let mut config: Self = config::parse(path, &text)?;
+        if let Some(section) = &config.etcd {
+            config.cluster = Some(section.resolve(path, &text, "etcd")?);
+        }
+        if let Some(written) = &config.advertise {
+            membership::check_advertised(written, config.etcd.is_some()).map_err(
+                |(problem, remedy)| {
+                    ConfigError::at(path, &text, written.span(), "advertise", problem, remedy)
+                },
+            )?;
+        }
+        Ok(config)
     }
 
     pub(crate) fn node(&self) -> NodeConfig {
@@ -197,6 +257,7 @@ impl FileConfig {
             },
             quarantine: self.quarantine.clone(),
             stamp: self.stamp.clone(),
+            shadow: self.shadow.clone(),
         }
     }
 

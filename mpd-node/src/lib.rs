@@ -14,7 +14,9 @@ pub mod archive;
 mod checks;
 mod config;
 mod copies;
+mod difference;
 mod load;
+mod member;
 mod metrics;
 mod node;
 mod plan_watch;
@@ -23,9 +25,12 @@ mod pool;
 #[doc(hidden)]
 pub mod request;
 pub mod service;
+mod shadow;
 mod stamps;
 mod verdict;
 
-pub use config::{ClientRetention, NodeConfig, QuarantineConfig, StampConfig};
+pub use config::{ClientRetention, NodeConfig, QuarantineConfig, ShadowConfig, StampConfig};
+pub use difference::{Difference, Outcome, SymbolChange};
+pub use member::Member;
 pub use node::{Node, StartError};
 pub use plan_watch::PlanWatch;

@@ -17,6 +17,8 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 
+use crate::difference::Difference;
+
 /// Handles to a node's metrics.
 #[derive(Debug)]
 pub(crate) struct NodeMetrics {
@@ -223,13 +225,129 @@ impl NodeMetrics {
     }
 }
 
+/// Handles to what is counted of a candidate policy.
+#[derive(Debug)]
+pub(crate) struct ShadowMetrics {
+    messages: Family<ResultLabels, Counter>,
+    dispositions: Family<ChangeLabels, Counter>,
+    crossings: Family<CrossingLabels, Counter>,
+    symbols: Family<SymbolChangeLabels, Counter>,
+    distinct_symbols: AtomicUsize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ChangeLabels {
+    from: &'static str,
+    to: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CrossingLabels {
+    candidate: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SymbolChangeLabels {
+    symbol: Name,
+    change: &'static str,
+}
+
+impl ShadowMetrics {
+    /// Registers the metrics, all under `millrace_node_shadow_`.
+    pub(crate) fn register(metrics: &Metrics) -> Self {
+        Self {
+            messages: metrics.counters(
+                "millrace_node_shadow_messages",
+                "Messages that a candidate policy was to judge too",
+            ),
+            dispositions: metrics.counters(
+                "millrace_node_shadow_dispositions",
+                "Messages of which a candidate policy makes something else",
+            ),
+            crossings: metrics.counters(
+                "millrace_node_shadow_crossings",
+                "Messages whose score only one of both policies finds high enough to refuse them",
+            ),
+            symbols: metrics.counters(
+                "millrace_node_shadow_symbols",
+                "Symbols that make a difference, by what the candidate does",
+            ),
+            distinct_symbols: AtomicUsize::new(0),
+        }
+    }
+
+    /// There was no room for the message.
+    pub(crate) fn passed_by(&self) {
+        self.result("passed-by");
+    }
+
+    /// The candidate failed over the message.
+    pub(crate) fn failed(&self) {
+        self.result("failed");
+    }
+
+    /// Both come to the same.
+    pub(crate) fn same(&self) {
+        self.result("same");
+    }
+
+    /// They do not.
+    pub(crate) fn different(&self, difference: &Difference) {
+        self.result("different");
+        let (before, after) = (&difference.before, &difference.after);
+        if difference.acts() {
+            let (from, to) = (before.disposition.name(), after.disposition.name());
+            self.dispositions
+                .get_or_create(&ChangeLabels { from, to })
+                .inc();
+        }
+        if difference.crosses() {
+            let candidate = if after.is_over() { "over" } else { "under" };
+            self.crossings
+                .get_or_create(&CrossingLabels { candidate })
+                .inc();
+        }
+        for changed in &difference.symbols {
+            let change = match (changed.before, changed.after) {
+                (None, _) => "raised",
+                (_, None) => "not-raised",
+                _ => "scored",
+            };
+            let labels = SymbolChangeLabels {
+                symbol: Name(changed.symbol.clone()),
+                change,
+            };
+            if let Some(counter) = self.symbols.get(&labels) {
+                counter.inc();
+                continue;
+            }
+            if self.distinct_symbols.fetch_add(1, Ordering::Relaxed) < DISTINCT_SYMBOLS {
+                self.symbols.get_or_create(&labels).inc();
+            }
+        }
+    }
+
+    fn result(&self, result: &'static str) {
+        self.messages.get_or_create(&ResultLabels { result }).inc();
+    }
+}
+
 /// How things stand with the policy.
 #[derive(Debug)]
 pub(crate) struct PolicyState {
     /// The revision in force.
     pub(crate) revision: Revision,
-    /// The folder holds something else, which does not compile.
+    /// The folder, or etcd, holds something else, which does not compile.
     pub(crate) refused: bool,
+    /// The policy comes from etcd, and nothing is heard from there.
+    pub(crate) lost: bool,
+    /// The revision that is tried beside it.
+    pub(crate) candidate: Option<Revision>,
 }
 
 /// Looks at the policy when somebody asks for the metrics.
@@ -256,9 +374,26 @@ impl Collector for PolicyCollector {
         let refused = ConstGauge::new(i64::from(state.refused));
         refused.encode(encoder.encode_descriptor(
             "millrace_node_policy_refused",
-            "1 while the policy's folder holds one that does not compile.",
+            "1 while the policy's folder, or etcd, holds one that does not compile.",
             None,
             refused.metric_type(),
+        )?)?;
+        let lost = ConstGauge::new(i64::from(state.lost));
+        lost.encode(encoder.encode_descriptor(
+            "millrace_node_policy_unfollowed",
+            "1 while changes of the policy in etcd are not heard of.",
+            None,
+            lost.metric_type(),
+        )?)?;
+        let Some(candidate) = state.candidate else {
+            return Ok(());
+        };
+        let candidate = Info::new(vec![("revision", candidate.as_str().to_owned())]);
+        candidate.encode(encoder.encode_descriptor(
+            "millrace_node_shadow_policy",
+            "The policy revision that is tried beside the one in force.",
+            None,
+            candidate.metric_type(),
         )?)
     }
 }

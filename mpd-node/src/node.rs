@@ -7,22 +7,25 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use millrace_cluster::Etcd;
+use millrace_cluster::membership::Refused;
 use millrace_proto::{
     CallError, ClientName, Direction, Keeping, Revision, ScreenRequest, Settlement, Stage,
     Transaction, Verdict,
 };
 use millrace_quarantine::{KeyFileError, Quarantine, QuarantineError, Release, StampKeys, Stamped};
 use millrace_runtime::metrics::Metrics;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::config::NodeConfig;
 use crate::copies::Copies;
 use crate::load::Load;
 use crate::metrics::{NodeMetrics, PolicyState};
 use crate::plan_watch::PlanWatch;
-use crate::policy::{FolderSource, Policy, PolicyErrors, PolicyStore};
+use crate::policy::{CannotOpen, EtcdSource, FolderSource, Policy, PolicyErrors, PolicyStore};
 use crate::pool::CpuPool;
 use crate::request::Message;
+use crate::shadow::{Judged, Shadow};
 use crate::stamps::Stamps;
 use crate::verdict::{judge, screen};
 
@@ -34,7 +37,11 @@ pub struct Node(Arc<Inner>);
 struct Inner {
     name: Arc<str>,
     policies: Arc<PolicyStore>,
-    source: Option<FolderSource>,
+    source: Source,
+    shadow: Arc<Shadow>,
+    /// The folder of candidates, followed while this is here.
+    _candidates: Option<FolderSource>,
+    width: usize,
     /// The policy's folder.
     folder: Option<PathBuf>,
     pool: CpuPool,
@@ -48,18 +55,32 @@ struct Inner {
     stamps: Option<Arc<Stamps>>,
 }
 
+/// Where policies come from.
+#[derive(Debug)]
+enum Source {
+    BuiltIn,
+    Folder(FolderSource),
+    Etcd(EtcdSource),
+}
+
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The policy does not compile, so there is nothing to judge by.
     #[error("the policy is refused:\n{0}")]
     Policy(#[from] PolicyErrors),
+    /// The policy that is to be tried does not compile.
+    #[error("key `shadow.policy`: the policy is refused:\n{0}")]
+    Candidate(PolicyErrors),
     /// The store for kept copies cannot be opened.
     #[error("key `quarantine.store`: {0}")]
     Quarantine(#[from] QuarantineError),
     /// The keys of stamps cannot be read.
     #[error("key `stamp.keys`: {0}")]
     Stamp(#[from] KeyFileError),
+    /// The copy of the policy cannot be kept.
+    #[error(transparent)]
+    Etcd(#[from] CannotOpen),
 }
 
 /// Up to this size a message is judged where the call came in; a larger one
@@ -75,15 +96,57 @@ impl Node {
     /// The policy does not compile: a node starts with a good one or not at
     /// all.
     pub fn start(config: &NodeConfig, metrics: &Metrics) -> Result<Self, StartError> {
-        let workers = match config.workers {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            workers => workers,
-        };
-        let units = usize::try_from(config.memory / MEMORY_UNIT).unwrap_or(usize::MAX);
         let policy = match &config.policy {
             Some(folder) => Policy::load(folder)?,
             None => Policy::builtin()?,
         };
+        Self::with(config, metrics, policy, |store, _| match &config.policy {
+            Some(folder) => Source::Folder(FolderSource::watch(folder, store)),
+            None => Source::BuiltIn,
+        })
+    }
+
+    /// A node that judges by one policy for ever.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub fn judging_by(
+        policy: Arc<Policy>,
+        config: &NodeConfig,
+        metrics: &Metrics,
+    ) -> Result<Self, StartError> {
+        Self::with(config, metrics, policy, |_, _| Source::BuiltIn)
+    }
+
+    /// The same, but without a folder the policy is the one that is published in etcd, where that is given. Waits
+    /// until there is one.
+    ///
+    /// # Errors
+    /// As [`Node::start`], or the copy of the policy cannot be kept.
+    pub async fn start_in(
+        config: &NodeConfig,
+        etcd: Option<&Etcd>,
+        metrics: &Metrics,
+    ) -> Result<Self, StartError> {
+        let Some(etcd) = etcd.filter(|_| config.policy.is_none()) else {
+            return Self::start(config, metrics);
+        };
+        let source = EtcdSource::open(etcd)?;
+        let policy = source.first().await;
+        let told = config.shadow.policy.is_none();
+        Self::with(config, metrics, policy, |store, shadow| {
+            source.follow(store, told.then_some(shadow));
+            Source::Etcd(source)
+        })
+    }
+
+    fn with(
+        config: &NodeConfig,
+        metrics: &Metrics,
+        policy: Arc<Policy>,
+        follow: impl FnOnce(Arc<PolicyStore>, Arc<Shadow>) -> Source,
+    ) -> Result<Self, StartError> {
+        let units = usize::try_from(config.memory / MEMORY_UNIT).unwrap_or(usize::MAX);
         let copies = Copies::open(&config.quarantine)?;
         let stamps = config.stamp.keys.as_deref().map(Stamps::open).transpose()?;
         if copies.is_none() && policy.wants_store() {
@@ -91,18 +154,27 @@ impl Node {
                 "the policy keeps copies, and there is no store for them: name one with [quarantine] store"
             );
         }
+        let shadow = Shadow::new(config.shadow.concurrent, metrics);
+        let candidates = match &config.shadow.policy {
+            None => None,
+            Some(folder) => {
+                let candidate = Policy::load(folder).map_err(StartError::Candidate)?;
+                let store = Arc::new(PolicyStore::new(candidate));
+                shadow.try_those_of(store.clone(), config.shadow.share);
+                Some(FolderSource::watch(folder, store))
+            }
+        };
         let policies = Arc::new(PolicyStore::new(policy));
-        let source = config
-            .policy
-            .as_ref()
-            .map(|folder| FolderSource::watch(folder, policies.clone()));
         let node = Self(Arc::new(Inner {
+            source: follow(policies.clone(), shadow.clone()),
+            shadow,
+            _candidates: candidates,
             name: config.name.as_str().into(),
             policies,
-            source,
             folder: config.policy.clone(),
-            pool: CpuPool::new(workers),
             load: Load::new(config.in_flight),
+            width: config.width(),
+            pool: CpuPool::new(config.width()),
             memory: Arc::new(Semaphore::new(units.clamp(1, Semaphore::MAX_PERMITS))),
             metrics: NodeMetrics::register(metrics),
             serves_copies: copies.is_some() && config.quarantine.serve,
@@ -127,6 +199,11 @@ impl Node {
         &self.0.name
     }
 
+    /// Messages above 64 KiB that it judges at once.
+    pub(crate) fn width(&self) -> usize {
+        self.0.width
+    }
+
     /// The revision in force.
     #[must_use]
     pub fn revision(&self) -> Revision {
@@ -140,7 +217,7 @@ impl Node {
 
     /// Looks at the policy's folder again, now.
     pub fn reload(&self) {
-        if let Some(source) = &self.0.source {
+        if let Source::Folder(source) = &self.0.source {
             source.reload();
         }
     }
@@ -156,6 +233,27 @@ impl Node {
             direction,
             whole,
         )
+    }
+
+    /// Has the policy that a transaction is pinned to at hand, if it is to be had: fetches it from etcd where that is
+    /// the source.
+    pub async fn obtain(&self, transaction: &Transaction) {
+        if let (Some(revision), Source::Etcd(source)) = (&transaction.revision, &self.0.source) {
+            source.obtain(revision, &self.0.policies).await;
+        }
+    }
+
+    /// Tells of each policy that comes into force.
+    pub(crate) fn policies(&self) -> watch::Receiver<Arc<Policy>> {
+        self.0.policies.subscribe()
+    }
+
+    /// The published policy that this node cannot use, and why; `None` where policies do not come from etcd.
+    pub(crate) fn refused(&self) -> Option<watch::Receiver<Option<Refused>>> {
+        match &self.0.source {
+            Source::Etcd(source) => Some(source.refused()),
+            Source::BuiltIn | Source::Folder(_) => None,
+        }
     }
 
     /// Judges what can be judged before there is a message.
@@ -318,6 +416,7 @@ impl Node {
             None => Keeping::Unavailable,
         };
         let stamps = self.0.stamps.clone();
+        let (looked_at, whole) = (transaction.clone(), content.clone());
         let job = move || {
             shielded(|| {
                 let message = Message::parse(content, policy.limits());
@@ -335,21 +434,37 @@ impl Node {
                 )
             })
         };
-        if small {
-            return job();
-        }
-        let span = tracing::Span::current();
-        match self.0.pool.run(move || span.in_scope(job)).await {
-            Ok(result) => result,
-            Err(_) => Err(internal()),
-        }
+        let verdict = if small {
+            job()
+        } else {
+            let span = tracing::Span::current();
+            let ran = self.0.pool.run(move || span.in_scope(job)).await;
+            ran.unwrap_or_else(|_| Err(internal()))
+        }?;
+        self.0.shadow.look(&Judged {
+            transaction: &looked_at,
+            content: &whole,
+            keeping,
+            stamps: self.0.stamps.as_ref(),
+            overloaded,
+            verdict: &verdict,
+        });
+        Ok(verdict)
     }
 
     fn policy_state(&self) -> PolicyState {
-        let refused = |source: &FolderSource| source.status().refused.is_some();
         PolicyState {
             revision: self.revision(),
-            refused: self.0.source.as_ref().is_some_and(refused),
+            refused: match &self.0.source {
+                Source::BuiltIn => false,
+                Source::Folder(source) => source.status().refused.is_some(),
+                Source::Etcd(source) => source.refused().borrow().is_some(),
+            },
+            lost: match &self.0.source {
+                Source::BuiltIn | Source::Folder(_) => false,
+                Source::Etcd(source) => source.is_lost(),
+            },
+            candidate: self.0.shadow.revision(),
         }
     }
 

@@ -6,7 +6,8 @@ mod load;
 mod pipes;
 mod policy;
 mod quarantine;
-mod ran;
 mod record;
 mod scan;
 mod up;
+
+use millrace_tests::ran;

@@ -9,6 +9,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("cc", "gcc"),
     ("dpkg", "dpkg"),
     ("haproxy", "haproxy"),
+    ("etcd", "etcd-server"),
+    ("etcdctl", "etcd-client"),
     ("m4", "m4"),
     ("miltertest", "miltertest"),
     ("nginx", "nginx-light"),

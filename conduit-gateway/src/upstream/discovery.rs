@@ -13,12 +13,14 @@
 
 mod address;
 mod dns;
+mod etcd;
 
 use std::fmt;
 use std::num::NonZeroUsize;
 
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
+use millrace_cluster::Etcd;
 
 pub use address::{DnsName, InvalidNode, NodeAddress, Whereabouts};
 pub use dns::DnsConfig;
@@ -84,6 +86,12 @@ impl Source {
     pub fn dns(name: DnsName, config: &DnsConfig) -> Result<Self, SourceProblem> {
         let text = name.to_string();
         Ok(Self::new(text, dns::follow(name, config)?))
+    }
+
+    /// The nodes that are registered in etcd. Must be called inside a tokio runtime.
+    #[must_use]
+    pub fn etcd(etcd: &Etcd) -> Self {
+        Self::new("etcd", etcd::follow(etcd))
     }
 
     /// The sources of what a configuration lists: one for all addresses, and one for each name.

@@ -10,19 +10,19 @@ use millrace_proto::{
 
 /// What is the same for all messages of a run.
 #[derive(Debug)]
-pub(super) struct Circumstances {
-    pub(super) client: ClientName,
-    pub(super) direction: Direction,
-    pub(super) sender: Option<String>,
-    pub(super) recipients: Vec<String>,
-    pub(super) ip: Option<IpAddr>,
-    pub(super) helo: Option<String>,
+pub(crate) struct Circumstances {
+    pub(crate) client: ClientName,
+    pub(crate) direction: Direction,
+    pub(crate) sender: Option<String>,
+    pub(crate) recipients: Vec<String>,
+    pub(crate) ip: Option<IpAddr>,
+    pub(crate) helo: Option<String>,
 }
 
 impl Circumstances {
     /// A message's transaction. What the user did not say is taken from what delivery wrote into the message, or
     /// into the mbox's separator.
-    pub(super) fn transaction(
+    pub(crate) fn transaction(
         &self,
         content: &[u8],
         separator_sender: Option<Vec<u8>>,

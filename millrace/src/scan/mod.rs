@@ -21,10 +21,11 @@ use crate::exit::Exit;
 use crate::mail::{Found, Sources};
 use crate::output::{Format, Output};
 
-use envelope::Circumstances;
 use judge::Judge;
-use progress::Progress;
 use report::{Scanned, Summary};
+
+pub(crate) use envelope::Circumstances;
+pub(crate) use progress::Progress;
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]

@@ -11,7 +11,7 @@ use crate::mail;
 
 /// The bar, drawn once a run lasts.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     begun: Instant,
     shown: Cell<bool>,
@@ -21,7 +21,7 @@ pub(super) struct Progress {
 const PATIENCE: Duration = Duration::from_millis(400);
 
 impl Progress {
-    pub(super) fn new(paths: &[PathBuf]) -> Self {
+    pub(crate) fn new(paths: &[PathBuf]) -> Self {
         Self {
             bar: io::stderr().is_terminal().then(|| new_bar(paths)),
             begun: Instant::now(),
@@ -30,7 +30,7 @@ impl Progress {
     }
 
     /// A message of so many bytes is judged.
-    pub(super) fn advance(&self, bytes: usize) {
+    pub(crate) fn advance(&self, bytes: usize) {
         let Some(bar) = &self.bar else { return };
         bar.inc(bytes as u64);
         if !self.shown.get() && self.begun.elapsed() > PATIENCE {
@@ -40,14 +40,14 @@ impl Progress {
     }
 
     /// Writes to the terminal's other lines while the bar is away.
-    pub(super) fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+    pub(crate) fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
         match &self.bar {
             Some(bar) if self.shown.get() && io::stdout().is_terminal() => bar.suspend(write),
             _ => write(),
         }
     }
 
-    pub(super) fn finish(&self) {
+    pub(crate) fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

@@ -14,6 +14,8 @@ pub(super) struct Advice<'a> {
     pub(super) listen: SocketAddr,
     pub(super) admin: SocketAddr,
     pub(super) policy: Option<&'a Path>,
+    /// Without a folder the policy is the one that is published in etcd.
+    pub(super) published: bool,
     pub(super) revision: &'a str,
 }
 
@@ -35,6 +37,9 @@ impl fmt::Display for Advice<'_> {
                 folder.display(),
                 self.revision
             )?,
+            None if self.published => {
+                writeln!(f, "  policy  published in etcd, revision {}", self.revision)?;
+            }
             None => writeln!(
                 f,
                 "  policy  built in, revision {} ('millrace policy default DIR' writes it out to be changed)",
@@ -120,6 +125,7 @@ mod tests {
             listen: "127.0.0.1:7750".parse().unwrap(),
             admin: "127.0.0.1:7751".parse().unwrap(),
             policy: None,
+            published: false,
             revision: "abc",
         }
         .to_string()

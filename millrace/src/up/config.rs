@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use conduit_gateway::config::{Origin, Section};
 use conduit_gateway::{ClientConfig, Config, ListenAddress};
+use millrace_cluster::{EtcdConfig, EtcdSection, membership};
 use millrace_runtime::admin;
-use millrace_runtime::config::{self, ConfigErrors};
+use millrace_runtime::config::{self, ConfigError, ConfigErrors};
 use millrace_runtime::grpc::ConnectionAge;
 use millrace_runtime::lifecycle::DrainLimits;
 use millrace_runtime::telemetry::{LogConfig, OtlpConfig, TelemetryConfig};
 use millrace_runtime::tls::{PeerConfig, TlsConfig};
-use mpd_node::{NodeConfig, QuarantineConfig, StampConfig};
+use mpd_node::{NodeConfig, QuarantineConfig, ShadowConfig, StampConfig};
 use serde::Deserialize;
+use toml::Spanned;
 
 use super::UpArgs;
 
@@ -23,6 +25,9 @@ pub(super) struct Settings {
     pub(super) file: PathBuf,
     pub(super) gateway: Config,
     pub(super) node: NodeConfig,
+    /// Where the policy comes from without a folder, and where the node is registered.
+    pub(super) etcd: Option<EtcdConfig>,
+    pub(super) advertise: Option<String>,
     pub(super) listen: SocketAddr,
     pub(super) connection_age: ConnectionAge,
     pub(super) admin: SocketAddr,
@@ -44,6 +49,8 @@ struct Document {
     stamp: StampConfig,
     tls: TlsConfig,
     peer: Vec<PeerConfig>,
+    shadow: ShadowConfig,
+    etcd: Option<EtcdSection>,
     log: LogConfig,
     otlp: OtlpConfig,
     drain: DrainLimits,
@@ -55,6 +62,7 @@ struct Document {
 struct NodeTable {
     listen: SocketAddr,
     name: Option<String>,
+    advertise: Option<Spanned<String>>,
     workers: usize,
     memory_mib: Option<u64>,
     max_connection_age_seconds: u32,
@@ -76,6 +84,8 @@ impl Default for Document {
             stamp: StampConfig::default(),
             tls: TlsConfig::default(),
             peer: Vec::new(),
+            shadow: ShadowConfig::default(),
+            etcd: None,
             log: LogConfig::default(),
             otlp: OtlpConfig::default(),
             drain: DrainLimits::default(),
@@ -88,6 +98,7 @@ impl Default for NodeTable {
         Self {
             listen: GRPC,
             name: None,
+            advertise: None,
             workers: 0,
             memory_mib: None,
             max_connection_age_seconds: ConnectionAge::default().max_connection_age_seconds,
@@ -97,33 +108,73 @@ impl Default for NodeTable {
     }
 }
 
+/// A file, read.
+struct Loaded {
+    document: Document,
+    gateway: Config,
+    etcd: Option<EtcdConfig>,
+}
+
 impl Document {
-    fn load(file: &Path) -> Result<(Self, Config), ConfigErrors> {
+    fn load(file: &Path) -> Result<Loaded, ConfigErrors> {
         let text = config::read(file)?;
         let document: Self = config::parse(file, &text)?;
         let gateway = document
             .gateway
             .resolve(&Origin::new(file, &text).under("gateway"))?;
-        Ok((document, gateway))
+        let etcd = document
+            .etcd
+            .as_ref()
+            .map(|section| section.resolve(file, &text, "etcd"))
+            .transpose()?;
+        if let Some(written) = &document.node.advertise {
+            membership::check_advertised(written, etcd.is_some()).map_err(
+                |(problem, remedy)| {
+                    ConfigError::at(
+                        file,
+                        &text,
+                        written.span(),
+                        "node.advertise",
+                        problem,
+                        remedy,
+                    )
+                },
+            )?;
+        }
+        Ok(Loaded {
+            document,
+            gateway,
+            etcd,
+        })
     }
 }
 
 impl Settings {
     /// The file's, overridden by the flags.
     pub(super) fn new(args: UpArgs) -> anyhow::Result<Self> {
-        let (document, mut gateway) = match &args.config {
+        let loaded = match &args.config {
             Some(file) => Document::load(file)?,
             None => {
                 let mut none = Config::simple(Vec::new(), Vec::new());
                 none.clients.clear();
-                (Document::default(), none)
+                Loaded {
+                    document: Document::default(),
+                    gateway: none,
+                    etcd: None,
+                }
             }
         };
+        let Loaded {
+            document,
+            mut gateway,
+            etcd,
+        } = loaded;
         add_client(&mut gateway, args.milter)?;
         let node = NodeConfig::default();
         let NodeTable {
             listen,
             name,
+            advertise,
             workers,
             memory_mib,
             max_connection_age_seconds,
@@ -144,7 +195,10 @@ impl Settings {
                 in_flight: node.in_flight,
                 quarantine: document.quarantine,
                 stamp: document.stamp,
+                shadow: document.shadow,
             },
+            etcd,
+            advertise: advertise.map(Spanned::into_inner),
             listen: args.listen.unwrap_or(listen),
             connection_age: ConnectionAge {
                 max_connection_age_seconds,

@@ -9,13 +9,14 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use conduit_gateway::{Gateway, ListenAddress, Network, Surroundings, SystemdSockets, Upstream};
+use millrace_cluster::Etcd;
 use millrace_runtime::admin::{Admin, Readiness};
 use millrace_runtime::lifecycle::{Drain, Hangups, Shutdown, notify};
 use millrace_runtime::metrics::Metrics;
 use millrace_runtime::telemetry::{self, LogFormat};
 use millrace_runtime::tls::Links;
-use mpd_node::Node;
 use mpd_node::service::Server;
+use mpd_node::{Member, Node};
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Exit;
@@ -64,9 +65,9 @@ SIGTERM and SIGINT drain: what is in flight is finished. SIGHUP looks at the pol
 that does not compile is refused, and the last good one stays.
 
 The configuration file has [log], [otlp] and [drain] as those of the servers, 'policy' and 'admin', [node]
-with listen, name, workers and memory_mib, [quarantine] and [stamp] as those of a node, and under [gateway]
-what a gateway's file has: [[gateway.client]], [[gateway.failure]], [gateway.limits], [gateway.time]. [tls] and [[peer]] are for the
-ports that speak gRPC. A flag wins.
+with listen, name, advertise, workers and memory_mib, [quarantine], [stamp], [shadow] and [etcd] as those of a
+node, and under [gateway] what a gateway's file has: [[gateway.client]], [[gateway.failure]], [gateway.limits],
+[gateway.time]. [tls] and [[peer]] are for the ports that speak gRPC. A flag wins.
 
 Exit status: 0 after an orderly end; 2 it could not start, or wrong arguments.";
 
@@ -92,10 +93,9 @@ async fn serve(settings: Settings, systemd: SystemdSockets) -> anyhow::Result<()
     let readiness = Readiness::default();
     let drain = Drain::new();
 
-    let node = Node::start(&settings.node, &metrics)?;
-    let links = Links::start(&settings.file, &settings.tls, &settings.peers, &metrics)?;
-    let server = Server::bind(settings.listen, node.clone(), &links).await?;
-    let listen = server.local_addr()?;
+    // First, for those who ask why it does not serve yet.
+    let running = readiness.condition("running");
+    running.unmet("waiting for a policy");
     let admin = Admin::bind(
         settings.admin,
         "millrace",
@@ -104,6 +104,16 @@ async fn serve(settings: Settings, systemd: SystemdSockets) -> anyhow::Result<()
     )
     .await?;
     let admin_address = admin.local_addr();
+    let stop_admin = CancellationToken::new();
+    let admin = tokio::spawn(admin.serve(stop_admin.clone()));
+    let etcd = settings.etcd.map(Etcd::new);
+    let node = tokio::select! {
+        node = Node::start_in(&settings.node, etcd.as_ref(), &metrics) => node?,
+        () = shutdown.requested().cancelled() => return Ok(()),
+    };
+    let links = Links::start(&settings.file, &settings.tls, &settings.peers, &metrics)?;
+    let server = Server::bind(settings.listen, node.clone(), &links).await?;
+    let listen = server.local_addr()?;
     let surroundings = Surroundings {
         metrics,
         readiness: readiness.clone(),
@@ -117,11 +127,9 @@ async fn serve(settings: Settings, systemd: SystemdSockets) -> anyhow::Result<()
         Upstream::embedded(node.clone()),
         surroundings,
     )?;
-    let stop_admin = CancellationToken::new();
-    let admin = tokio::spawn(admin.serve(stop_admin.clone()));
     let serving = tokio::spawn(server.serve(drain.clone(), settings.connection_age));
 
-    readiness.condition("running").met();
+    running.met();
     notify::ready();
     tracing::info!(%listen, admin = %admin_address, revision = node.revision().short(), "serving");
     advise(&Advice {
@@ -129,6 +137,7 @@ async fn serve(settings: Settings, systemd: SystemdSockets) -> anyhow::Result<()
         listen,
         admin: admin_address,
         policy: settings.node.policy.as_deref(),
+        published: etcd.is_some(),
         revision: node.revision().short(),
     });
 
@@ -139,7 +148,11 @@ async fn serve(settings: Settings, systemd: SystemdSockets) -> anyhow::Result<()
             reloading.reload();
         }
     });
+    let member = Member::join_if_told(&node, etcd.as_ref(), settings.advertise.as_deref(), &drain);
     drain.run(&shutdown, &readiness, settings.drain).await;
+    if let Some(member) = member {
+        member.left().await;
+    }
     gateway.drained().await;
     reloader.abort();
     serving.await.context("the gRPC server panicked")??;

@@ -1,13 +1,11 @@
 //! The files of a policy: where they are read from, and the revision that they make.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use millrace_cluster::policy::{Manifest, PolicyFiles};
 use millrace_proto::Revision;
 use millrace_runtime::config::{self, ConfigError};
-use sha2::{Digest, Sha256};
 
 /// The main file of a policy.
 pub(crate) const MAIN: &str = "policy.toml";
@@ -21,13 +19,13 @@ pub(crate) struct Files {
     /// A file that is to be as it would be after a change.
     instead: Option<(String, String)>,
     /// What was read, by its path as the policy has it.
-    read: BTreeMap<String, Arc<str>>,
+    read: PolicyFiles,
 }
 
 #[derive(Debug)]
 enum Place {
     Folder(PathBuf),
-    Memory(BTreeMap<String, String>),
+    Memory(PolicyFiles),
 }
 
 impl Files {
@@ -36,7 +34,7 @@ impl Files {
         Self {
             place: Place::Folder(folder.to_owned()),
             instead: None,
-            read: BTreeMap::new(),
+            read: PolicyFiles::new(),
         }
     }
 
@@ -49,11 +47,11 @@ impl Files {
     }
 
     /// Files in memory.
-    pub(crate) fn in_memory(files: BTreeMap<String, String>) -> Self {
+    pub(crate) fn in_memory(files: PolicyFiles) -> Self {
         Self {
             place: Place::Memory(files),
             instead: None,
-            read: BTreeMap::new(),
+            read: PolicyFiles::new(),
         }
     }
 
@@ -86,8 +84,8 @@ impl Files {
             ));
         }
         let instead = self.instead.as_ref().filter(|(of, _)| of == name);
-        let text = match (&self.place, instead) {
-            (_, Some((_, text))) => text.clone(),
+        let text: Arc<str> = match (&self.place, instead) {
+            (_, Some((_, text))) => text.as_str().into(),
             (Place::Folder(_), None) => {
                 let length = std::fs::metadata(&shown).map_or(0, |file| file.len());
                 if length > MAX_FILE {
@@ -97,7 +95,7 @@ impl Files {
                         "split it",
                     ));
                 }
-                config::read(&shown)?
+                config::read(&shown)?.into()
             }
             (Place::Memory(files), None) => files.get(name).cloned().ok_or_else(|| {
                 ConfigError::in_file(
@@ -107,23 +105,18 @@ impl Files {
                 )
             })?,
         };
-        let text: Arc<str> = text.into();
         self.read.insert(name.to_owned(), text.clone());
         Ok(text)
     }
 
-    /// The hash over the manifest of all that was read: `path hash`, one a line, in order.
+    /// The hash over the manifest of all that was read.
     pub(crate) fn revision(&self) -> Revision {
-        let mut manifest = String::new();
-        for (name, text) in &self.read {
-            let _ = writeln!(manifest, "{name} {}", hex(&Sha256::digest(text.as_bytes())));
-        }
-        let hash = hex(&Sha256::digest(manifest.as_bytes()));
-        Revision::new(&hash).expect("a hash is hexadecimal")
+        let read = self.read.iter();
+        Manifest::of(read.map(|(name, text)| (name.as_str(), text.as_ref()))).revision()
     }
 
     /// What was read.
-    pub(crate) fn into_read(self) -> BTreeMap<String, Arc<str>> {
+    pub(crate) fn into_read(self) -> PolicyFiles {
         self.read
     }
 
@@ -131,15 +124,6 @@ impl Files {
     pub(crate) fn paths(&self) -> Vec<PathBuf> {
         self.read.keys().map(|name| self.shown(name)).collect()
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 #[cfg(test)]
@@ -150,7 +134,7 @@ mod tests {
         let mut source = Files::in_memory(
             files
                 .iter()
-                .map(|(n, t)| ((*n).to_owned(), (*t).to_owned()))
+                .map(|(n, t)| ((*n).to_owned(), (*t).into()))
                 .collect(),
         );
         for (name, _) in files.iter().rev() {
@@ -171,7 +155,7 @@ mod tests {
     #[test]
     fn files_are_below_the_folder() {
         for name in ["../secret", "/etc/passwd", "a/../../b", "", "./x/../y"] {
-            let error = Files::in_memory(BTreeMap::new()).read(name).unwrap_err();
+            let error = Files::in_memory(PolicyFiles::new()).read(name).unwrap_err();
             assert_eq!(error.problem, "is not below the policy's folder", "{name}");
         }
     }

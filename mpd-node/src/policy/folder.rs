@@ -184,7 +184,7 @@ impl Follower {
         for _ in 0..TRIES {
             let before = look(self.seen.iter().map(|(path, _)| path.clone()));
             let (result, mut paths) = match compile(Files::in_folder(&self.folder)) {
-                Ok((policy, paths)) => (Ok(policy), paths),
+                Ok(compiled) => (Ok(compiled.policy), compiled.paths),
                 Err((errors, paths)) => (Err(errors), paths),
             };
             let main = self.folder.join(MAIN);

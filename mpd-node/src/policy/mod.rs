@@ -1,7 +1,7 @@
 //! The policy: what a mail administrator wrote, compiled once to an immutable value that every message is judged by.
 //!
 //! [`Policy::load`] reads a folder, `policy.toml` and the files that it names; [`PolicyStore`] holds the one in force
-//! and the ones before it; [`FolderSource`] follows the folder.
+//! and the ones before it; [`FolderSource`] follows the folder, [`EtcdSource`] what is published in etcd.
 
 mod attachment;
 mod builtin;
@@ -14,6 +14,7 @@ mod folder;
 mod list;
 mod parts;
 mod pattern;
+mod published;
 mod scope;
 mod sender_list;
 mod store;
@@ -26,12 +27,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use millrace_cluster::policy::PolicyFiles;
 use millrace_proto::{
     ClientName, Direction, HoldIn, Peer, Plan, Revision, Stage, StageMacros, StageSet,
 };
 
 pub use builtin::WriteDefaultError;
 pub use folder::{FolderSource, FolderStatus};
+pub use published::{CannotOpen, EtcdSource};
 pub use sender_list::{SenderListEdit, SenderListError};
 pub use store::PolicyStore;
 
@@ -96,15 +99,23 @@ impl Policy {
     /// # Errors
     /// A file cannot be read, or the policy has mistakes.
     pub fn load(folder: &Path) -> Result<Arc<Self>, PolicyErrors> {
+        Self::load_with_files(folder).map(|(policy, _)| policy)
+    }
+
+    /// Compiles the policy in a folder, and gives the files that it consists of.
+    ///
+    /// # Errors
+    /// A file cannot be read, or the policy has mistakes.
+    pub fn load_with_files(folder: &Path) -> Result<(Arc<Self>, PolicyFiles), PolicyErrors> {
         compile::compile(Files::in_folder(folder))
-            .map(|(policy, _)| Arc::new(policy))
+            .map(|compiled| (Arc::new(compiled.policy), compiled.files))
             .map_err(|(errors, _)| errors)
     }
 
     /// Compiles the policy in a folder as it would be with another text in one file.
     fn load_with(folder: &Path, name: &str, text: &str) -> Result<Arc<Self>, PolicyErrors> {
         compile::compile(Files::in_folder_with(folder, name, text))
-            .map(|(policy, _)| Arc::new(policy))
+            .map(|compiled| Arc::new(compiled.policy))
             .map_err(|(errors, _)| errors)
     }
 
@@ -113,8 +124,24 @@ impl Policy {
     /// # Errors
     /// The policy has mistakes.
     pub fn from_files(files: BTreeMap<String, String>) -> Result<Arc<Self>, PolicyErrors> {
+        let files = files.into_iter().map(|(name, text)| (name, text.into()));
+        Self::compiled(files.collect()).map(Arc::new)
+    }
+
+    /// Compiles a published policy. Its revision is the one that it was published under, even if this version of
+    /// Millrace reads another choice of its files.
+    ///
+    /// # Errors
+    /// The policy has mistakes, or wants a later version of Millrace.
+    pub fn published(revision: &Revision, files: PolicyFiles) -> Result<Arc<Self>, PolicyErrors> {
+        let mut policy = Self::compiled(files)?;
+        policy.revision = revision.clone();
+        Ok(Arc::new(policy))
+    }
+
+    fn compiled(files: PolicyFiles) -> Result<Self, PolicyErrors> {
         compile::compile(Files::in_memory(files))
-            .map(|(policy, _)| Arc::new(policy))
+            .map(|compiled| compiled.policy)
             .map_err(|(errors, _)| errors)
     }
 

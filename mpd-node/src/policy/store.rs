@@ -77,6 +77,32 @@ impl PolicyStore {
         true
     }
 
+    /// Makes a policy that was in force once findable for transactions that began under it.
+    pub fn remember(&self, policy: Arc<Policy>) {
+        let _one_at_a_time = self
+            .publishing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if self.pinned(policy.revision()).is_some() {
+            return;
+        }
+        let mut recent = self.recent.load().as_ref().clone();
+        recent.truncate(KEPT - 1);
+        // After the one in force, which is not to be pushed out.
+        recent.insert(1.min(recent.len()), policy);
+        self.recent.store(Arc::new(recent));
+    }
+
+    /// The revisions that can be found, the one in force first.
+    #[must_use]
+    pub fn revisions(&self) -> Vec<Revision> {
+        let recent = self.recent.load();
+        recent
+            .iter()
+            .map(|policy| policy.revision().clone())
+            .collect()
+    }
+
     /// Tells of each policy that comes into force.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Arc<Policy>> {
@@ -116,6 +142,19 @@ mod tests {
             store.publish(policy(score));
         }
         assert!(store.pinned(first.revision()).is_none(), "too long ago");
+    }
+
+    #[test]
+    fn one_that_was_fetched_is_found_and_pushes_none_in_force_out() {
+        let store = PolicyStore::new(policy(0));
+        for score in 1..(2 * KEPT as u32) {
+            let earlier = policy(score);
+            store.remember(earlier.clone());
+            assert!(store.pinned(earlier.revision()).is_some());
+            assert_eq!(store.current().revision(), policy(0).revision());
+            assert_eq!(&store.revisions()[0], policy(0).revision());
+        }
+        assert_eq!(store.revisions().len(), KEPT);
     }
 
     #[test]

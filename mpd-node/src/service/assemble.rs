@@ -42,6 +42,7 @@ pub(super) async fn assemble(
         .ok_or_else(|| malformed("the first frame has no transaction"))?;
     let transaction = Transaction::try_from(transaction).map_err(malformed)?;
     permit(&transaction)?;
+    node.obtain(&transaction).await;
     let limit = node.size_limit(&transaction)?;
 
     let mut memory = node.reserve(first.content.len())?;

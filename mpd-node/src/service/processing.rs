@@ -86,6 +86,7 @@ impl ProcessingService for Processing {
         let peer = peer_of(&request);
         let request = ScreenRequest::try_from(request.into_inner()).map_err(malformed)?;
         self.permit(peer.as_ref(), &request.transaction.client)?;
+        self.node.obtain(&request.transaction).await;
         let verdict = span.in_scope(|| self.node.screen(&request))?;
         Ok(Response::new(pb::ScreenResponse {
             verdict: Some(verdict.into()),

@@ -15,6 +15,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use millrace_cluster::policy::PolicyFiles;
 use millrace_proto::PolicyLine;
 use millrace_runtime::config::{self, ConfigError, ConfigErrors};
 use toml::Spanned;
@@ -55,13 +56,20 @@ struct Compiler {
     recipients: RecipientScopes,
 }
 
+/// A policy that compiles.
+pub(super) struct Compiled {
+    pub(super) policy: Policy,
+    /// The paths of all of its files.
+    pub(super) paths: Vec<PathBuf>,
+    /// What they hold.
+    pub(super) files: PolicyFiles,
+}
+
 /// Compiles a policy.
 ///
 /// # Errors
-/// Every mistake in it, at most 50.
-pub(super) fn compile(
-    files: Files,
-) -> Result<(Policy, Vec<PathBuf>), (ConfigErrors, Vec<PathBuf>)> {
+/// Every mistake in it, at most 50, and the paths of the files that were read.
+pub(super) fn compile(files: Files) -> Result<Compiled, (ConfigErrors, Vec<PathBuf>)> {
     let mut compiler = Compiler {
         files,
         errors: ConfigErrors::default(),
@@ -78,12 +86,17 @@ pub(super) fn compile(
         Some(policy) if errors.0.is_empty() => {
             let mut policy = policy;
             policy.revision = files.revision();
+            let files = files.into_read();
             policy.texts = files
-                .into_read()
-                .into_iter()
+                .iter()
                 .filter(|(name, _)| name.ends_with(".toml"))
+                .map(|(name, text)| (name.clone(), text.clone()))
                 .collect();
-            Ok((policy, paths))
+            Ok(Compiled {
+                policy,
+                paths,
+                files,
+            })
         }
         _ => Err((errors, paths)),
     }

@@ -1,23 +1,29 @@
-//! Running the command.
+//! Running `millrace`, the command that people type.
 
 use std::ffi::OsStr;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
-use millrace_tests::servers::binary;
+use crate::servers::binary;
 
 /// A command that has ended.
 #[derive(Debug)]
-pub(crate) struct Ran {
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+pub struct Ran {
+    /// Its exit status.
+    pub code: i32,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained of.
+    pub stderr: String,
 }
 
 impl Ran {
     /// Insists on an exit status.
+    ///
+    /// # Panics
+    /// When it is another.
     #[track_caller]
-    pub(crate) fn expect(self, code: i32) -> Self {
+    pub fn expect(self, code: i32) -> Self {
         assert_eq!(
             self.code, code,
             "stdout:\n{}stderr:\n{}",
@@ -27,7 +33,10 @@ impl Ran {
     }
 
     /// The lines of standard output as JSON values.
-    pub(crate) fn json_lines(&self) -> Vec<serde_json::Value> {
+    ///
+    /// # Panics
+    /// When one is none.
+    pub fn json_lines(&self) -> Vec<serde_json::Value> {
         self.stdout
             .lines()
             .map(|line| serde_json::from_str(line).expect("a line of JSON"))
@@ -35,21 +44,27 @@ impl Ran {
     }
 
     /// Standard output as one JSON value.
-    pub(crate) fn json(&self) -> serde_json::Value {
+    ///
+    /// # Panics
+    /// When it is none.
+    pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).expect("JSON")
     }
 }
 
 /// Runs `millrace` without input.
-pub(crate) fn millrace<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> Ran {
+///
+/// # Panics
+/// When it cannot be run, or a signal ends it.
+pub fn millrace<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> Ran {
     millrace_reading(b"", words)
 }
 
 /// Runs `millrace` with this on standard input.
-pub(crate) fn millrace_reading<S: AsRef<OsStr>>(
-    input: &[u8],
-    words: impl IntoIterator<Item = S>,
-) -> Ran {
+///
+/// # Panics
+/// When it cannot be run, or a signal ends it.
+pub fn millrace_reading<S: AsRef<OsStr>>(input: &[u8], words: impl IntoIterator<Item = S>) -> Ran {
     let mut child = command(words).spawn().expect("millrace starts");
     let mut stdin = child.stdin.take().expect("stdin is piped");
     let input = input.to_vec();
@@ -72,7 +87,7 @@ pub(crate) fn millrace_reading<S: AsRef<OsStr>>(
 }
 
 /// `millrace` with all of its streams piped.
-pub(crate) fn command<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> Command {
+pub fn command<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(binary("millrace"));
     command
         .args(words)
