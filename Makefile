@@ -73,6 +73,11 @@ bench: packages
 	cargo bench -p millrace-quarantine --bench keep
 	cargo bench -p conduit-gateway --bench fairness
 
+## bench-cluster: what several nodes cost, and what it costs when one of them dies or stops
+.PHONY: bench-cluster
+bench-cluster: packages
+	bench/cluster
+
 ## packages: install the Debian packages that are missing, and say which
 .PHONY: packages packages-build
 packages:

@@ -16,10 +16,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::address::SPELLINGS;
 use crate::cli::Arguments;
-use crate::config::{ClientConfig, Config, Document};
+use crate::config::{ClientConfig, Config, Document, Remote};
 use crate::gateway::{Gateway, StartError, Surroundings};
 use crate::listen::{Network, SystemdSockets};
-use crate::upstream::Upstream;
+use crate::upstream::discovery::Source;
+use crate::upstream::{Connect, Upstream, UpstreamConfig};
 
 /// Everything that the program was told.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ struct Settings {
     file: PathBuf,
     document: Document,
     config: Config,
-    nodes: Vec<String>,
+    remote: Remote,
 }
 
 /// The command line's definition: for completions and manual pages.
@@ -68,12 +69,12 @@ fn run(arguments: Arguments, systemd: SystemdSockets) -> anyhow::Result<()> {
 
 impl Settings {
     fn new(arguments: Arguments) -> anyhow::Result<Self> {
-        let (mut document, mut config) = match &arguments.config {
+        let (mut document, mut config, mut remote) = match &arguments.config {
             Some(file) => Document::load(file)?,
             None => {
                 let mut config = Config::simple(Vec::new(), Vec::new());
                 config.clients.clear();
-                (Document::default(), config)
+                (Document::default(), config, Remote::default())
             }
         };
         document.embedded |= arguments.embedded;
@@ -86,15 +87,9 @@ impl Settings {
         if let Some(format) = arguments.log_format {
             document.log.format = format.into();
         }
-        let nodes = if arguments.node.is_empty() {
-            document
-                .nodes
-                .iter()
-                .map(|node| node.get_ref().clone())
-                .collect()
-        } else {
-            arguments.node
-        };
+        if !arguments.node.is_empty() {
+            remote.nodes = arguments.node;
+        }
         if !arguments.milter.is_empty() {
             for address in &arguments.milter {
                 if !address.is_local() && arguments.allow.is_empty() {
@@ -121,7 +116,7 @@ impl Settings {
             file: arguments.config.unwrap_or_default(),
             document,
             config,
-            nodes,
+            remote,
         };
         settings.complete()?;
         Ok(settings)
@@ -129,7 +124,7 @@ impl Settings {
 
     /// What only the flags and the file together can miss.
     fn complete(&self) -> anyhow::Result<()> {
-        match (self.document.embedded, self.nodes.is_empty()) {
+        match (self.document.embedded, self.remote.nodes.is_empty()) {
             (false, true) => bail!(
                 "there is nobody to judge mail: give --embedded (judge in this process), or --node \
                  http://127.0.0.1:7750 for each node"
@@ -148,7 +143,7 @@ impl Settings {
         if self.document.stamp.keys.is_some() && !self.document.embedded {
             bail!("[stamp] without embedded is used by nobody: give it to the nodes");
         }
-        if let Some(node) = self.nodes.iter().find(|node| node.starts_with("https://"))
+        if let Some(node) = self.remote.nodes.iter().find(|node| node.is_secure())
             && !self.document.tls.connects()
         {
             bail!(
@@ -189,8 +184,16 @@ impl Settings {
     }
 
     fn remote(&self, connector: &Connector) -> anyhow::Result<Upstream> {
-        let addresses = self.nodes.iter().map(String::as_str);
-        Ok(Upstream::nodes_over(addresses, connector)?)
+        let Remote {
+            nodes,
+            dns,
+            upstream,
+        } = self.remote.clone();
+        let upstream = UpstreamConfig {
+            connect: Connect::over(connector.clone()),
+            ..upstream
+        };
+        Ok(Upstream::remote(Source::of(nodes, &dns)?, upstream))
     }
 
     fn upstream(

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use millrace_runtime::telemetry::LogFormat;
 
 use crate::address::ListenAddress;
+use crate::upstream::discovery::{InvalidNode, Whereabouts};
 
 /// Takes mail from Postfix and Sendmail by the milter protocol, has it judged by nodes, and carries the verdicts
 /// out.
@@ -30,9 +31,9 @@ pub(crate) struct Arguments {
     /// The policy's folder, with --embedded [default: the built-in policy]
     #[arg(long, value_name = "DIR")]
     pub(crate) policy: Option<PathBuf>,
-    /// A node that judges mail, such as http://127.0.0.1:7750
-    #[arg(long, value_name = "URL")]
-    pub(crate) node: Vec<String>,
+    /// A node that judges mail, such as http://127.0.0.1:7750, or dns://NAME:7750 for all addresses of a name
+    #[arg(long, value_name = "URL", value_parser = whereabouts)]
+    pub(crate) node: Vec<Whereabouts>,
     /// Where to serve health, readiness and metrics [default: 127.0.0.1:7751]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) admin: Option<SocketAddr>,
@@ -51,6 +52,11 @@ pub(crate) struct Arguments {
 pub(crate) enum Format {
     Human,
     Json,
+}
+
+fn whereabouts(text: &str) -> Result<Whereabouts, String> {
+    text.parse()
+        .map_err(|error: InvalidNode| format!("{error}; {}", InvalidNode::REMEDY))
 }
 
 const AFTER_HELP: &str = "\

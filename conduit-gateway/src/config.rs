@@ -4,6 +4,7 @@
 //! [`Document`] is the file as it is written, [`Config`] what was understood of it.
 
 mod document;
+mod remote;
 mod resolve;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use crate::failure::FailureTable;
 use crate::queue::QueueBounds;
 
 pub use document::{Document, Section};
+pub use remote::Remote;
 pub use resolve::Origin;
 
 /// A gateway's configuration, checked.

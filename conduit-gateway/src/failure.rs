@@ -21,6 +21,8 @@ pub enum FailureKind {
     Oversize,
     /// The node says that the request breaks the contract, or the mail server broke the milter protocol.
     Malformed,
+    /// Two nodes were lost with the message in hand: it may be what they died of, and is shown to no other.
+    Suspect,
     /// The node has no policy to judge by.
     PolicyMissing,
     /// No node has the policy revision under which the transaction began.
@@ -76,12 +78,13 @@ pub(crate) struct Failure {
 
 impl FailureKind {
     /// All kinds.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NoNode,
         Self::Deadline,
         Self::Overload,
         Self::Oversize,
         Self::Malformed,
+        Self::Suspect,
         Self::PolicyMissing,
         Self::UnknownRevision,
         Self::Denied,
@@ -99,6 +102,7 @@ impl FailureKind {
             Self::Overload => "overload",
             Self::Oversize => "oversize",
             Self::Malformed => "malformed",
+            Self::Suspect => "suspect",
             Self::PolicyMissing => "policy-missing",
             Self::UnknownRevision => "unknown-revision",
             Self::Denied => "denied",
@@ -118,6 +122,7 @@ impl FailureKind {
             | Self::Deadline
             | Self::Overload
             | Self::Malformed
+            | Self::Suspect
             | Self::PolicyMissing
             | Self::UnknownRevision
             | Self::Denied
@@ -135,6 +140,7 @@ impl FailureKind {
             Self::Overload => "the mail filter is overloaded",
             Self::Oversize => "the message is too large",
             Self::Malformed => "the mail filter could not read the message",
+            Self::Suspect => "the mail filter failed over the message more than once",
             Self::PolicyMissing => "the mail filter has no policy yet",
             Self::UnknownRevision => "the mail filter's policy has just changed",
             Self::Denied => "the mail filter is not set up for this server",
@@ -153,6 +159,7 @@ impl FailureKind {
             Self::NoNode
             | Self::Deadline
             | Self::Malformed
+            | Self::Suspect
             | Self::PolicyMissing
             | Self::UnknownRevision
             | Self::Denied
@@ -300,7 +307,10 @@ impl From<CallError> for Failure {
             CallError::Denied(_) => FailureKind::Denied,
             CallError::Store(_) => FailureKind::Store,
             // We cancel calls only where nobody waits for the answer; a node whose calls end so has gone away.
-            CallError::Unavailable(_) | CallError::Cancelled => FailureKind::NoNode,
+            CallError::Unavailable(_) | CallError::Lost(_) | CallError::Cancelled => {
+                FailureKind::NoNode
+            }
+            CallError::Suspect(_) => FailureKind::Suspect,
             CallError::Deadline => FailureKind::Deadline,
             CallError::Internal(_) => FailureKind::Internal,
         };

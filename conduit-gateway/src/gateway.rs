@@ -146,6 +146,7 @@ impl Gateway {
             return Err(StartError::NoListener);
         }
 
+        upstream.register(&metrics);
         let metrics = GatewayMetrics::register(&metrics);
         let memory = Budget::new(limits.memory);
         let spool = SpoolPlace {

@@ -28,10 +28,9 @@ pub(crate) async fn judge(
         client.metrics.waited.observe(turn.waited.as_secs_f64());
     }
     let left = deadline.saturating_sub(turn.waited);
-    let metrics = client.metrics.all();
     let overloaded = turn.is_overloaded();
     let call = shared
         .upstream
-        .process(transaction, content, left, overloaded, metrics);
+        .process(transaction, content, left, overloaded);
     Ok(call.await?)
 }

@@ -29,4 +29,4 @@ pub use failure::{FailureAction, FailureKind, FailureRow, FailureTable};
 pub use gateway::{Gateway, Running, StartError, Surroundings};
 pub use listen::{BindError, Duplex, Incoming, Network, SystemdSockets};
 pub use queue::QueueBounds;
-pub use upstream::{Upstream, discovery};
+pub use upstream::{Connect, Upstream, UpstreamConfig, discovery};

@@ -30,8 +30,6 @@ pub(crate) struct GatewayMetrics {
     waited: LatencyFamily<ClientLabel>,
     shed: Family<ClientLabel, Counter>,
     spooled: Counter,
-    settlements_lost: Counter,
-    retries: Counter,
     memory: Gauge,
     spool: Gauge,
 }
@@ -208,14 +206,6 @@ impl GatewayMetrics {
                 "millrace_gateway_spooled_messages",
                 "Messages that were written to a spool file",
             ),
-            settlements_lost: metrics.counter(
-                "millrace_gateway_settlements_lost",
-                "Settlements that reached no node",
-            ),
-            retries: metrics.counter(
-                "millrace_gateway_retries",
-                "Calls that were tried on a second node",
-            ),
             memory: metrics.gauge(
                 "millrace_gateway_memory_bytes",
                 "Memory reserved for messages",
@@ -258,14 +248,6 @@ impl GatewayMetrics {
 
     pub(crate) fn spooled(&self) {
         self.spooled.inc();
-    }
-
-    pub(crate) fn settlement_lost(&self) {
-        self.settlements_lost.inc();
-    }
-
-    pub(crate) fn retried(&self) {
-        self.retries.inc();
     }
 
     /// The shared budgets, as they are now.

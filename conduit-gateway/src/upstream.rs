@@ -1,26 +1,45 @@
 //! Who judges: a node in this process, or nodes elsewhere.
 //!
-//! This is the one place that knows how many nodes there are and which one is asked. What finds nodes, spreads
-//! calls over them and asks twice belongs between [`Upstream`] and the single call of [`remote`].
+//! This is the one place that knows how many nodes there are and which one is asked. `discovery` says where nodes
+//! may be, `members` and `health` which of them are there, `pool` what is known of each; a question goes through the
+//! layers of `stack`, down to the gRPC call of `node`.
 
+mod balance;
+mod call;
+mod config;
+mod deadline;
 pub mod discovery;
 mod embedded;
+mod ewma;
+mod health;
+mod hedge;
+mod limit;
+mod members;
+mod metrics;
+mod node;
 mod plans;
+mod pool;
+mod random;
 mod remote;
+mod retry;
 mod settle;
+mod stack;
+mod standing;
+mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use millrace_client::{Content, InvalidEndpoint};
+use millrace_client::Content;
 use millrace_proto::{
     CallError, ClientName, Direction, ScreenRequest, Settlement, Transaction, Verdict,
 };
-use millrace_runtime::tls::Connector;
+use millrace_runtime::metrics::Metrics;
 use mpd_node::Node;
 
-use crate::metrics::GatewayMetrics;
+use discovery::{InvalidNode, NodeAddress, Source};
 
+pub use config::{Connect, UpstreamConfig};
 pub(crate) use plans::{CurrentPlan, Plans, without_plan};
 
 /// Who judges. Cheap to clone.
@@ -45,28 +64,32 @@ impl Upstream {
     ///
     /// # Errors
     /// One of them is no address.
-    pub fn nodes<'a>(
-        addresses: impl IntoIterator<Item = &'a str>,
-    ) -> Result<Self, InvalidEndpoint> {
-        Self::nodes_over(addresses, &Connector::plain())
+    pub fn nodes<'a>(addresses: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidNode> {
+        let addresses = addresses
+            .into_iter()
+            .map(str::parse)
+            .collect::<Result<Vec<NodeAddress>, _>>()?;
+        let sources = vec![Source::fixed(addresses)];
+        Ok(Self::remote(sources, UpstreamConfig::default()))
     }
 
-    /// The same, over connections that the connector makes: for `https://` addresses.
-    ///
-    /// # Errors
-    /// One of them is no address.
-    pub fn nodes_over<'a>(
-        addresses: impl IntoIterator<Item = &'a str>,
-        connector: &Connector,
-    ) -> Result<Self, InvalidEndpoint> {
-        let nodes = remote::Nodes::new(addresses, connector)?;
-        Ok(Self(Kind::Remote(Arc::new(nodes))))
+    /// Nodes elsewhere, which these sources know. Must be called inside a tokio runtime.
+    #[must_use]
+    pub fn remote(sources: Vec<Source>, config: UpstreamConfig) -> Self {
+        Self(Kind::Remote(Arc::new(remote::Nodes::new(sources, config))))
     }
 
     /// Whether messages are judged in this process.
     #[must_use]
     pub fn is_embedded(&self) -> bool {
         matches!(self.0, Kind::Embedded(_))
+    }
+
+    /// Has what is counted of nodes told with the process's metrics.
+    pub(crate) fn register(&self, metrics: &Metrics) {
+        if let Kind::Remote(nodes) = &self.0 {
+            nodes.register(metrics);
+        }
     }
 
     /// What the policy wants of a client, followed from now on; `sized` when the client has a size limit of its own.
@@ -80,14 +103,13 @@ impl Upstream {
     /// Asks about what is known before there is a message.
     pub(crate) async fn screen(
         &self,
-        request: &ScreenRequest,
+        request: Arc<ScreenRequest>,
         deadline: Duration,
-        metrics: &GatewayMetrics,
     ) -> Result<Verdict, CallError> {
         match &self.0 {
-            Kind::Embedded(node) => node.screen(request),
-            // A gRPC call's future is large; embedded, nothing of it is needed.
-            Kind::Remote(nodes) => Box::pin(nodes.screen(request, deadline, metrics)).await,
+            Kind::Embedded(node) => node.screen(&request),
+            // A call's future is large; embedded, nothing of it is needed.
+            Kind::Remote(nodes) => Box::pin(nodes.screen(request, deadline)).await,
         }
     }
 
@@ -98,15 +120,13 @@ impl Upstream {
         content: Content,
         deadline: Duration,
         overloaded: bool,
-        metrics: &GatewayMetrics,
     ) -> Result<Verdict, CallError> {
         match &self.0 {
             Kind::Embedded(node) => {
                 embedded::process(node, transaction, content, deadline, overloaded).await
             }
             Kind::Remote(nodes) => {
-                let call = nodes.process(&transaction, &content, deadline, overloaded, metrics);
-                Box::pin(call).await
+                Box::pin(nodes.process(transaction, content, deadline, overloaded)).await
             }
         }
     }
@@ -119,11 +139,11 @@ impl Upstream {
         }
     }
 
-    /// Tells what was done; never waits.
-    pub(crate) fn settle(&self, settlement: Settlement, metrics: &GatewayMetrics) {
+    /// Tells what was done, to the node of this name (as a verdict gives it) if there is one; never waits.
+    pub(crate) fn settle(&self, settlement: Settlement, judge: Option<&str>) {
         match &self.0 {
             Kind::Embedded(node) => node.settle(&settlement),
-            Kind::Remote(nodes) => nodes.settle(settlement, metrics),
+            Kind::Remote(nodes) => nodes.settle(settlement, judge),
         }
     }
 }

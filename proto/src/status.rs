@@ -35,6 +35,14 @@ pub enum CallError {
     /// The server is going, or was not reached.
     #[error("unavailable: {0}")]
     Unavailable(String),
+    /// The connection broke while the server had the call in hand: it may have
+    /// died of it.
+    #[error("lost in mid-call: {0}")]
+    Lost(String),
+    /// Several servers were lost with this message in hand: it is not to be
+    /// shown to another.
+    #[error("suspect: {0}")]
+    Suspect(String),
     /// The time for the call is over.
     #[error("the deadline has passed")]
     Deadline,
@@ -66,6 +74,8 @@ impl CallError {
             Self::Denied(_) => "denied",
             Self::Store(_) => "store",
             Self::Unavailable(_) => "unavailable",
+            Self::Lost(_) => "lost",
+            Self::Suspect(_) => "suspect",
             Self::Deadline => "deadline",
             Self::Internal(_) => "internal",
             Self::Cancelled => "cancelled",
@@ -81,7 +91,10 @@ impl From<CallError> for Status {
             CallError::TooLarge { .. } => Code::OutOfRange,
             CallError::Overloaded(_) => Code::ResourceExhausted,
             CallError::Denied(_) => Code::PermissionDenied,
-            CallError::Unavailable(_) | CallError::Store(_) => Code::Unavailable,
+            CallError::Unavailable(_) | CallError::Lost(_) | CallError::Store(_) => {
+                Code::Unavailable
+            }
+            CallError::Suspect(_) => Code::Aborted,
             CallError::Deadline => Code::DeadlineExceeded,
             CallError::Internal(_) => Code::Internal,
             CallError::Cancelled => Code::Cancelled,
@@ -93,6 +106,8 @@ impl From<CallError> for Status {
             | CallError::Denied(text)
             | CallError::Store(text)
             | CallError::Unavailable(text)
+            | CallError::Lost(text)
+            | CallError::Suspect(text)
             | CallError::Internal(text) => text.clone(),
             CallError::UnknownRevision(_)
             | CallError::TooLarge { .. }
@@ -147,7 +162,9 @@ impl From<Status> for CallError {
             (Code::Cancelled, _) if text.contains("Timeout expired") => Self::Deadline,
             (Code::Cancelled, _) => Self::Cancelled,
             (Code::PermissionDenied, _) => Self::Denied(text),
+            (Code::Aborted, Some("suspect")) => Self::Suspect(text),
             (Code::Unavailable, Some("store")) => Self::Store(text),
+            (Code::Unavailable, Some("lost")) => Self::Lost(text),
             (Code::Unavailable | Code::Unknown, _) => Self::Unavailable(with_causes(text, &status)),
             (_, _) => Self::Internal(text),
         }
@@ -185,6 +202,8 @@ mod tests {
             CallError::Denied("not this client".into()),
             CallError::Store("the disk is full".into()),
             CallError::Unavailable("draining".into()),
+            CallError::Lost("connection reset".into()),
+            CallError::Suspect("two servers were lost".into()),
             CallError::Deadline,
             CallError::Internal("a check panicked".into()),
             CallError::Cancelled,

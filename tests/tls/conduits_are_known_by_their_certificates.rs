@@ -62,7 +62,7 @@ async fn a_conduit_speaks_for_the_clients_of_its_row_and_no_others() {
     assert!(
         matches!(
             &nobody,
-            Err(CallError::Unavailable(_) | CallError::Cancelled)
+            Err(CallError::Unavailable(_) | CallError::Lost(_) | CallError::Cancelled)
         ),
         "{nobody:?}"
     );

@@ -12,7 +12,8 @@ use mpd_node::{QuarantineConfig, StampConfig};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Config, Origin};
+use super::remote::{DiscoveryTable, UpstreamTable};
+use super::{Config, Origin, Remote};
 
 /// The `--config` file of `conduit-gateway`.
 #[derive(Debug, Clone, Deserialize)]
@@ -22,8 +23,9 @@ pub struct Document {
     pub embedded: bool,
     /// The policy's folder, with `embedded`; the built-in policy without one.
     pub policy: Option<PathBuf>,
-    /// Addresses of nodes, without `embedded`.
-    pub nodes: Vec<Spanned<String>>,
+    nodes: Vec<Spanned<String>>,
+    upstream: UpstreamTable,
+    discovery: DiscoveryTable,
     /// Where health, readiness and metrics are served.
     pub admin: SocketAddr,
     /// Where copies are kept, with `embedded`.
@@ -201,6 +203,8 @@ impl Default for Document {
             embedded: false,
             policy: None,
             nodes: Vec::new(),
+            upstream: UpstreamTable::default(),
+            discovery: DiscoveryTable::default(),
             admin: admin::DEFAULT_ADDRESS,
             quarantine: QuarantineConfig::default(),
             stamp: StampConfig::default(),
@@ -224,12 +228,19 @@ impl Document {
     ///
     /// # Errors
     /// Everything that is wrong with it, each with file, line, key and remedy.
-    pub fn load(file: &Path) -> Result<(Self, Config), ConfigErrors> {
+    pub fn load(file: &Path) -> Result<(Self, Config, Remote), ConfigErrors> {
         let text = config::read(file)?;
         let document: Self = config::parse(file, &text)?;
         let origin = Origin::new(file, &text);
-        let config = document.section().resolve(&origin)?;
-        Ok((document, config))
+        let remote = origin.remote(&document.nodes, &document.upstream, &document.discovery);
+        match (document.section().resolve(&origin), remote) {
+            (Ok(config), Ok(remote)) => Ok((document, config, remote)),
+            (Err(mut errors), Err(more)) => {
+                errors.0.extend(more.0);
+                Err(errors)
+            }
+            (Err(errors), _) | (_, Err(errors)) => Err(errors),
+        }
     }
 
     fn section(&self) -> Section {

@@ -14,7 +14,8 @@ use millrace_runtime::grpc::ConnectionAge;
 use toml::Spanned;
 
 use super::document::{ClientTable, FailureTableRow, LimitsTable, Section, TimeTable};
-use super::{ClientConfig, Config, DirectionFrom, Limits, Mta, Protocol, Times};
+use super::remote::{DiscoveryTable, UpstreamTable};
+use super::{ClientConfig, Config, DirectionFrom, Limits, Mta, Protocol, Remote, Times};
 use crate::address::{ListenAddress, SPELLINGS};
 use crate::failure::{FailureAction, FailureKind, FailureRow, FailureTable};
 use crate::listen::LONGEST_QMQP_DEADLINE;
@@ -62,9 +63,27 @@ impl<'a> Origin<'a> {
 
 /// QMQP clients give up after 60 s, and a downstream server needs its share.
 const QMQP_DEADLINE: Duration = Duration::from_secs(30);
-struct Resolver<'a> {
+
+pub(super) struct Resolver<'a> {
     origin: &'a Origin<'a>,
     errors: ConfigErrors,
+}
+
+impl Origin<'_> {
+    /// Checks where nodes are and how they are asked.
+    pub(super) fn remote(
+        &self,
+        nodes: &[Spanned<String>],
+        upstream: &UpstreamTable,
+        discovery: &DiscoveryTable,
+    ) -> Result<Remote, ConfigErrors> {
+        let mut resolver = Resolver {
+            origin: self,
+            errors: ConfigErrors::default(),
+        };
+        let remote = resolver.remote(nodes, upstream, discovery);
+        resolver.errors.into_result(remote)
+    }
 }
 
 impl Section {
@@ -155,7 +174,7 @@ impl Resolver<'_> {
     }
 
     /// A value that is parsed from a string; the default when it is absent or wrong.
-    fn parsed<T: FromStr<Err: ToString>>(
+    pub(super) fn parsed<T: FromStr<Err: ToString>>(
         &mut self,
         key: &str,
         value: Option<&Spanned<String>>,
@@ -172,7 +191,13 @@ impl Resolver<'_> {
     }
 
     /// A number within a range; the default when it is absent or wrong.
-    fn number<T>(&mut self, key: &str, value: Option<&Spanned<T>>, range: Range<T>, default: T) -> T
+    pub(super) fn number<T>(
+        &mut self,
+        key: &str,
+        value: Option<&Spanned<T>>,
+        range: Range<T>,
+        default: T,
+    ) -> T
     where
         T: Copy + PartialOrd + std::fmt::Display,
     {

@@ -260,3 +260,85 @@ fn all_that_is_wrong_is_told_at_once() {
         resolve("[limits]\nmemory_mib = 0\n[time]\nidle_seconds = 0").expect_err("two errors");
     assert_eq!(error.lines().count(), 2, "{error}");
 }
+
+fn load(text: &str) -> Result<Remote, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.toml");
+    std::fs::write(&file, text).unwrap();
+    let (_, _, remote) = Document::load(&file).map_err(|errors| errors.to_string())?;
+    Ok(remote)
+}
+
+#[test]
+fn where_nodes_are_and_how_they_are_asked_is_understood() {
+    let remote = load(
+        r#"
+nodes = ["http://192.0.2.11:7750", "dns://mpd-node.mail.example:7750"]
+
+[discovery]
+name_servers = ["192.0.2.53", "[2001:db8::53]:5353"]
+refresh_seconds = 1
+
+[upstream]
+hedge_after_ms = 200
+hedge_percent = 0
+retry_percent = 50
+calls_per_node = 64
+"#,
+    )
+    .expect("a good file");
+    assert_eq!(remote.nodes.len(), 2);
+    let servers: Vec<_> = remote
+        .dns
+        .name_servers
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(servers, ["192.0.2.53:53", "[2001:db8::53]:5353"]);
+    assert_eq!(remote.dns.longest, Duration::from_secs(1));
+    assert!(remote.dns.shortest <= remote.dns.longest);
+    let upstream = remote.upstream;
+    assert_eq!(upstream.hedge_after, Duration::from_millis(200));
+    assert!(upstream.hedge_share.abs() < 1e-6 && (upstream.retry_share - 0.5).abs() < 1e-6);
+    assert_eq!(upstream.calls_per_node, 64);
+}
+
+#[test]
+fn a_node_that_cannot_be_asked_is_named_with_line_and_remedy() {
+    for (text, expected) in [
+        (
+            "nodes = [\n\"http://192.0.2.1:7750\",\n\"192.0.2.2:7750\"]",
+            "gateway.toml:3:1: key `nodes`: '192.0.2.2:7750' is not the address of a node: ",
+        ),
+        (
+            "nodes = [\"dns://mpd-node\"]",
+            "the port is missing; write http://192.0.2.11:7750 for one node, or dns://NAME:7750",
+        ),
+        (
+            "[discovery]\nname_servers = [\"ns\"]",
+            "key `discovery.name_servers`: 'ns' is not the address of a name server; write an IP",
+        ),
+        (
+            "[discovery]\nrefresh_seconds = 0",
+            "key `discovery.refresh_seconds`: 0 is out of range; write a number from 1",
+        ),
+        ("[discovery]\nnameservers = []", "nameservers"),
+        (
+            "[upstream]\nhedge_percent = 101",
+            "key `upstream.hedge_percent`: 101 is out of range; write a number from 0 to below 101",
+        ),
+        ("[upstream]\nhedge = 1", "hedge"),
+        (
+            "nodes = [\"x\"]\n[limits]\nmemory_mib = 0",
+            "gateway.toml:3:14: key `limits.memory_mib`",
+        ),
+    ] {
+        let error = load(text).expect_err(text);
+        assert!(
+            error.contains(expected),
+            "{text}\n→ {error}\nlacks {expected}"
+        );
+    }
+    let both = load("nodes = [\"x\"]\n[limits]\nmemory_mib = 0").expect_err("two errors");
+    assert_eq!(both.lines().count(), 2, "{both}");
+}

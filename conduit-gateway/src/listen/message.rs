@@ -358,7 +358,8 @@ impl Connection {
         .log();
         if message.asked {
             let settlement = settlement(transaction, verdict, kind);
-            let settle = || self.shared.upstream.settle(settlement, metrics.all());
+            let judge = failure.is_none().then_some(&*verdict.node);
+            let settle = || self.shared.upstream.settle(settlement, judge);
             message.span.in_scope(settle);
         }
     }
@@ -372,10 +373,7 @@ impl Connection {
         if message.asked {
             let client = &self.client.config.name;
             let settlement = withdrawn(message.id, client, message.revision.clone());
-            let settle = || {
-                let metrics = self.client.metrics.all();
-                self.shared.upstream.settle(settlement, metrics);
-            };
+            let settle = || self.shared.upstream.settle(settlement, None);
             message.span.in_scope(settle);
         }
     }

@@ -1,6 +1,7 @@
 //! Questions before there is a message: connect, HELO, MAIL, each recipient, DATA.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt;
@@ -77,16 +78,16 @@ impl Connection {
             }
             None => (TransactionId::new(), self.revision(), tracing::Span::none()),
         };
-        let request = ScreenRequest {
+        let request = Arc::new(ScreenRequest {
             transaction: transaction::assemble(id, revision, &self.client.config, &self.session),
             stage,
-        };
+        });
         let span = trace_span!(parent: &span, "screen", stage = stage.name());
         let deadline = self.client.config.mta.answer_deadline();
         let call = self
             .shared
             .upstream
-            .screen(&request, deadline, self.client.metrics.all())
+            .screen(request.clone(), deadline)
             .instrument(span);
         let result = AssertUnwindSafe(call).catch_unwind().await;
         let result =
@@ -136,7 +137,7 @@ impl Connection {
         .log();
         if self.message.is_some() && self.session.envelope().sender.is_none() {
             let done = settlement(transaction, verdict, OutcomeKind::Done);
-            self.shared.upstream.settle(done, self.client.metrics.all());
+            self.shared.upstream.settle(done, Some(&verdict.node));
         }
     }
 

@@ -12,7 +12,7 @@ use millrace_client::{CallOptions, Client};
 use millrace_proto::Settlement;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::metrics::GatewayMetrics;
+use super::pool::Pool;
 
 /// Takes settlements, and sends them a moment later.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub(super) struct Settler {
     queue: mpsc::UnboundedSender<Pending>,
     /// What bounds the queue, and what is under way.
     room: Arc<Semaphore>,
+    pool: Arc<Pool>,
 }
 
 #[derive(Debug)]
@@ -27,7 +28,7 @@ struct Pending {
     client: Client,
     settlement: Settlement,
     options: CallOptions,
-    metrics: GatewayMetrics,
+    pool: Arc<Pool>,
     _room: OwnedSemaphorePermit,
 }
 
@@ -38,36 +39,31 @@ const GATHER: Duration = Duration::from_millis(5);
 
 impl Settler {
     /// Must be called inside a tokio runtime.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(pool: Arc<Pool>) -> Self {
         let (queue, pending) = mpsc::unbounded_channel();
         tokio::spawn(send_in_bunches(pending));
         Self {
             queue,
             room: Arc::new(Semaphore::new(SETTLEMENTS)),
+            pool,
         }
     }
 
     /// Never waits. What finds no room is counted as lost.
-    pub(super) fn settle(
-        &self,
-        client: Client,
-        settlement: Settlement,
-        options: CallOptions,
-        metrics: &GatewayMetrics,
-    ) {
+    pub(super) fn settle(&self, client: Client, settlement: Settlement, options: CallOptions) {
         let Ok(room) = self.room.clone().try_acquire_owned() else {
-            metrics.settlement_lost();
+            self.pool.counts.settlement_lost();
             return;
         };
         let pending = Pending {
             client,
             settlement,
             options,
-            metrics: metrics.clone(),
+            pool: self.pool.clone(),
             _room: room,
         };
         if self.queue.send(pending).is_err() {
-            metrics.settlement_lost();
+            self.pool.counts.settlement_lost();
         }
     }
 }
@@ -76,7 +72,7 @@ impl Pending {
     async fn send(self) {
         if let Err(error) = self.client.settle(self.settlement, self.options).await {
             tracing::debug!(%error, "a settlement was lost");
-            self.metrics.settlement_lost();
+            self.pool.counts.settlement_lost();
         }
     }
 }

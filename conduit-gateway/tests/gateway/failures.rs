@@ -61,6 +61,7 @@ async fn failing(kind: FailureKind, table: FailureTable) -> (Option<ScriptedNode
         FailureKind::Denied => answering(CallError::Denied("not you".into())).await,
         FailureKind::Store => answering(CallError::Store("full".into())).await,
         FailureKind::Internal => answering(CallError::Internal("oh".into())).await,
+        FailureKind::Suspect => answering(CallError::Suspect("two were lost".into())).await,
     }
 }
 

@@ -19,5 +19,6 @@ mod nodes;
 mod policy_changes;
 mod qmqp;
 mod screening;
+mod upstream;
 mod waiting;
 mod wrong_input;

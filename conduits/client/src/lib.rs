@@ -5,6 +5,8 @@
 //! here is one try.
 
 mod content;
+mod fault;
+mod health;
 pub mod once;
 
 use std::time::Duration;
@@ -28,7 +30,7 @@ pub use content::Content;
 /// them. Cheap to clone; clones share the connection.
 #[derive(Debug, Clone)]
 pub struct Client {
-    service: ProcessingServiceClient<Channel>,
+    channel: Channel,
 }
 
 /// How long a call may take, and what travels beside it.
@@ -91,9 +93,7 @@ impl Client {
     }
 
     fn new(channel: Channel) -> Self {
-        Self {
-            service: ProcessingServiceClient::new(channel),
-        }
+        Self { channel }
     }
 
     /// What the policy wants of this client: one plan at once, another at each
@@ -110,9 +110,13 @@ impl Client {
             client: client.as_str().to_owned(),
             direction: pb::Direction::from(direction).into(),
         };
-        let stream = self.service.clone().watch_plan(request).await?.into_inner();
+        let answer = self.service().watch_plan(request).await;
+        let stream = answer.map_err(fault::error)?.into_inner();
         Ok(stream.map(|item| {
-            let plan = item?.plan.ok_or_else(|| malformed("plan is missing"))?;
+            let plan = item
+                .map_err(fault::error)?
+                .plan
+                .ok_or_else(|| malformed("plan is missing"))?;
             plan.try_into().map_err(malformed)
         }))
     }
@@ -128,7 +132,7 @@ impl Client {
     ) -> Result<Verdict, CallError> {
         let deadline = options.deadline;
         let request = options.apply(pb::ScreenRequest::from(request.clone()));
-        let answer = within(deadline, self.service.clone().screen(request)).await?;
+        let answer = within(deadline, self.service().screen(request)).await?;
         verdict(answer.into_inner().verdict)
     }
 
@@ -145,7 +149,7 @@ impl Client {
         let deadline = options.deadline;
         let frames = content.frames(transaction, options.overloaded);
         let request = options.apply(frames);
-        let answer = within(deadline, self.service.clone().process(request)).await?;
+        let answer = within(deadline, self.service().process(request)).await?;
         verdict(answer.into_inner().verdict)
     }
 
@@ -161,8 +165,12 @@ impl Client {
     ) -> Result<(), CallError> {
         let deadline = options.deadline;
         let request = options.apply(pb::SettleRequest::from(settlement));
-        within(deadline, self.service.clone().settle(request)).await?;
+        within(deadline, self.service().settle(request)).await?;
         Ok(())
+    }
+
+    fn service(&self) -> ProcessingServiceClient<Channel> {
+        ProcessingServiceClient::new(self.channel.clone())
     }
 }
 
@@ -234,7 +242,7 @@ async fn within<T>(
     call: impl Future<Output = Result<T, tonic::Status>>,
 ) -> Result<T, CallError> {
     match tokio::time::timeout(deadline, call).await {
-        Ok(answer) => Ok(answer?),
+        Ok(answer) => answer.map_err(fault::error),
         Err(_) => Err(CallError::Deadline),
     }
 }

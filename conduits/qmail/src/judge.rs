@@ -54,6 +54,7 @@ pub fn judge(
         match last {
             CallError::Unavailable(_)
             | CallError::Store(_)
+            | CallError::Lost(_)
             | CallError::Overloaded(_)
             | CallError::NoPolicy(_)
             | CallError::Denied(_)
@@ -62,7 +63,7 @@ pub fn judge(
             | CallError::Cancelled
             | CallError::Internal(_) => {}
             // It is so everywhere.
-            CallError::Malformed(_) | CallError::TooLarge { .. } => break,
+            CallError::Malformed(_) | CallError::TooLarge { .. } | CallError::Suspect(_) => break,
         }
     }
     Err(last)

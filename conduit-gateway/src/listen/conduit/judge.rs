@@ -56,18 +56,14 @@ impl Question<'_> {
 
     /// Answers what is known before there is a message.
     pub(super) async fn screen(&self, doom: Option<Failure>) -> Verdict {
-        let metrics = self.client.metrics.all();
         let judged = match doom {
             Some(failure) => Err(failure),
             None => {
-                let request = millrace_proto::ScreenRequest {
+                let request = Arc::new(millrace_proto::ScreenRequest {
                     transaction: (*self.transaction).clone(),
                     stage: self.stage,
-                };
-                let call = self
-                    .shared
-                    .upstream
-                    .screen(&request, self.deadline, metrics);
+                });
+                let call = self.shared.upstream.screen(request, self.deadline);
                 call.await.map_err(Failure::from)
             }
         };
@@ -176,7 +172,7 @@ impl Question<'_> {
         line.log();
         if self.stage == Stage::EndOfMessage && ends_with_its_verdict(transaction.conduit) {
             let settlement = settlement(transaction, &verdict, kind);
-            shared.upstream.settle(settlement, metrics.all());
+            shared.upstream.settle(settlement, Some(&verdict.node));
         }
         verdict
     }

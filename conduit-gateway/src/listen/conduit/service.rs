@@ -130,9 +130,7 @@ impl ProcessingService for Conduits {
         doom(&request)?;
         let mut settlement = Settlement::try_from(request.into_inner()).map_err(malformed)?;
         settlement.client = self.client.config.name.clone();
-        self.shared
-            .upstream
-            .settle(settlement, self.client.metrics.all());
+        self.shared.upstream.settle(settlement, None);
         Ok(Response::new(pb::SettleResponse {}))
     }
 }

@@ -1,7 +1,7 @@
 //! Addresses of nodes as they are written: `http://HOST:PORT`, or `dns://NAME:PORT` for all addresses of a name.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -12,9 +12,11 @@ use http::uri::Authority;
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeAddress(Arc<str>);
 
-/// A name whose addresses are nodes, all with this port: `dns://mpd-node.mail.example:7750`.
+/// A name whose addresses are nodes, all with this port: `dns://mpd-node.mail.example:7750`, or `dns+https://…` for
+/// nodes that speak TLS.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DnsName {
+    secure: bool,
     host: String,
     port: u16,
 }
@@ -36,18 +38,25 @@ pub struct InvalidNode {
     problem: &'static str,
 }
 
+const DNS: &str = "dns";
+const DNS_SECURE: &str = "dns+https";
+
 impl InvalidNode {
     /// How addresses are written, for whoever has to put one right.
-    pub const REMEDY: &'static str =
-        "write http://192.0.2.11:7750 for one node, or dns://NAME:7750 for all addresses of a name";
+    pub const REMEDY: &'static str = "write http://192.0.2.11:7750 for one node, or dns://NAME:7750 for all addresses of a name (https:// and dns+https:// for nodes that speak TLS)";
 }
 
 impl NodeAddress {
-    /// A node at this IP address.
+    /// A node at this IP address, in plain text.
     #[must_use]
     pub fn of(ip: IpAddr, port: u16) -> Self {
-        let authority = std::net::SocketAddr::new(ip, port);
-        Self(format!("http://{authority}").into())
+        Self(format!("http://{}", SocketAddr::new(ip, port)).into())
+    }
+
+    /// A node at this IP address that speaks TLS.
+    #[must_use]
+    pub fn secure(ip: IpAddr, port: u16) -> Self {
+        Self(format!("https://{}", SocketAddr::new(ip, port)).into())
     }
 
     /// As it is written.
@@ -74,16 +83,20 @@ impl FromStr for NodeAddress {
 
     fn from_str(text: &str) -> Result<Self, InvalidNode> {
         let (scheme, authority) = parts(text)?;
-        if scheme != "http" {
-            return Err(invalid(text, "its scheme is not http"));
+        if !matches!(&*scheme, "http" | "https") {
+            return Err(invalid(text, "its scheme is neither http nor https"));
         }
-        Ok(Self(format!("http://{authority}").into()))
+        Ok(Self(format!("{scheme}://{authority}").into()))
     }
 }
 
 impl DnsName {
     pub(super) fn host(&self) -> &str {
         &self.host
+    }
+
+    pub(super) fn is_secure(&self) -> bool {
+        self.secure
     }
 
     pub(super) fn port(&self) -> u16 {
@@ -93,7 +106,8 @@ impl DnsName {
 
 impl fmt::Display for DnsName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "dns://{}:{}", self.host, self.port)
+        let scheme = if self.secure { DNS_SECURE } else { DNS };
+        write!(f, "{scheme}://{}:{}", self.host, self.port)
     }
 }
 
@@ -102,8 +116,8 @@ impl FromStr for DnsName {
 
     fn from_str(text: &str) -> Result<Self, InvalidNode> {
         let (scheme, authority) = parts(text)?;
-        if scheme != "dns" {
-            return Err(invalid(text, "its scheme is not dns"));
+        if !matches!(&*scheme, DNS | DNS_SECURE) {
+            return Err(invalid(text, "its scheme is neither dns nor dns+https"));
         }
         let port = authority
             .port_u16()
@@ -112,7 +126,30 @@ impl FromStr for DnsName {
         if host.parse::<IpAddr>().is_ok() || host.starts_with('[') {
             return Err(invalid(text, "an IP address is no name"));
         }
-        Ok(Self { host, port })
+        Ok(Self {
+            secure: scheme == DNS_SECURE,
+            host,
+            port,
+        })
+    }
+}
+
+impl Whereabouts {
+    /// Whether what is there speaks TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        match self {
+            Self::Address(address) => address.as_str().starts_with("https:"),
+            Self::Dns(name) => name.is_secure(),
+        }
+    }
+}
+
+impl fmt::Display for Whereabouts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Dns(name) => name.fmt(f),
+        }
     }
 }
 
@@ -120,7 +157,7 @@ impl FromStr for Whereabouts {
     type Err = InvalidNode;
 
     fn from_str(text: &str) -> Result<Self, InvalidNode> {
-        if text.starts_with("dns:") {
+        if text.starts_with(DNS) {
             Ok(Self::Dns(text.parse()?))
         } else {
             Ok(Self::Address(text.parse()?))
@@ -163,7 +200,9 @@ mod tests {
             "http://192.0.2.11:7750",
             "http://[2001:db8::1]:7750",
             "http://node-1.mail.example:7750",
+            "https://node-1.mail.example:7750",
             "dns://mpd-node.mail.svc.cluster.local:7750",
+            "dns+https://mpd-node.mail.example:7750",
         ] {
             match text.parse() {
                 Ok(Whereabouts::Address(address)) => assert_eq!(address.to_string(), text),
@@ -176,8 +215,8 @@ mod tests {
             "http://node:7750"
         );
         assert_eq!(
-            NodeAddress::of("2001:db8::1".parse().unwrap(), 7750).as_str(),
-            "http://[2001:db8::1]:7750"
+            NodeAddress::secure("2001:db8::1".parse().unwrap(), 7750).as_str(),
+            "https://[2001:db8::1]:7750"
         );
     }
 
@@ -186,7 +225,11 @@ mod tests {
         for (text, problem) in [
             ("", "it is no URI"),
             ("node:7750", "the scheme is missing"),
-            ("https://node:7750", "its scheme is not http"),
+            ("ftp://node:7750", "its scheme is neither http nor https"),
+            (
+                "dnsx://node:7750",
+                "its scheme is neither dns nor dns+https",
+            ),
             ("http://user@node:7750", "a node has no user"),
             ("http://node:7750/path", "a node has no path"),
             ("dns://mpd-node", "the port is missing"),

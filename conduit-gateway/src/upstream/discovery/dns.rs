@@ -77,10 +77,12 @@ async fn addresses(
         .min()
         .unwrap_or(0);
     // In order, whatever the order in which the name server gives them.
-    let nodes: BTreeSet<NodeAddress> = found
-        .iter()
-        .map(|ip| NodeAddress::of(ip, name.port()))
-        .collect();
+    let address = if name.is_secure() {
+        NodeAddress::secure
+    } else {
+        NodeAddress::of
+    };
+    let nodes: BTreeSet<NodeAddress> = found.iter().map(|ip| address(ip, name.port())).collect();
     let hints = nodes.into_iter().map(NodeHint::at).collect();
     Ok((hints, Duration::from_secs(lives.into())))
 }

@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use mta::{MailServer, message, path};
+pub use mta::{Mail, MailServer, message, path};
 pub use node::{Script, ScriptedNode, accept, refuse};
 
 /// Long enough that only a hang is one.
@@ -89,7 +89,8 @@ impl TestGateway {
         }
     }
 
-    async fn ready(&self) {
+    /// Waits until it is ready.
+    pub async fn ready(&self) {
         until("the gateway is ready", async || self.readiness.is_ready()).await;
     }
 
@@ -115,6 +116,33 @@ impl TestGateway {
             panic!("a TCP listener")
         };
         TcpStream::connect(address).await.unwrap()
+    }
+
+    /// How often calls of a node ended so.
+    pub async fn calls(&self, node: &ScriptedNode, result: &str) -> f64 {
+        let node = node.address();
+        self.metric(&format!(
+            "millrace_gateway_node_calls_total{{node=\"{node}\",result=\"{result}\"}}"
+        ))
+        .await
+    }
+
+    /// Waits until the health of so many nodes serves.
+    pub async fn serving(&self, nodes: &[&ScriptedNode]) {
+        for node in nodes {
+            let node = node.address();
+            let gauge = format!("millrace_gateway_node_serving{{node=\"{node}\"}}");
+            until("a node is in", async || self.metric(&gauge).await == 1.0).await;
+        }
+    }
+
+    /// Waits until the health of a node does not serve any more, or the node is gone.
+    pub async fn leaves(&self, node: &ScriptedNode) {
+        let gauge = format!(
+            "millrace_gateway_node_serving{{node=\"{}\"}}",
+            node.address()
+        );
+        until("a node is out", async || self.metric(&gauge).await == 0.0).await;
     }
 
     /// The value of a metric, with its labels as they are written; 0 when it is not there.

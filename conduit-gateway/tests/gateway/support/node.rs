@@ -11,11 +11,12 @@ use millrace_proto::{
     CallError, Disposition, Keeping, Plan, Reply, Revision, ScreenRequest, Settlement, Stage,
     StageSet, Transaction, Verdict, lower, pb,
 };
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio_stream::wrappers::{TcpListenerStream, WatchStream};
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
+use tonic_health::server::HealthReporter;
 
 type Screening = dyn Fn(Stage, &Transaction) -> Result<Verdict, CallError> + Send + Sync;
 type Judging = dyn Fn(&Transaction, &[u8]) -> Result<Verdict, CallError> + Send + Sync;
@@ -45,7 +46,10 @@ pub struct ScriptedNode {
     pub address: SocketAddr,
     seen: Arc<Mutex<Seen>>,
     working: Arc<AtomicUsize>,
-    server: JoinHandle<()>,
+    delay: Arc<Mutex<Duration>>,
+    health: HealthReporter,
+    // The connections end with it, as those of a process do.
+    runtime: Option<Runtime>,
 }
 
 struct Service {
@@ -53,6 +57,7 @@ struct Service {
     plans: Arc<watch::Sender<Plan>>,
     seen: Arc<Mutex<Seen>>,
     working: Arc<AtomicUsize>,
+    delay: Arc<Mutex<Duration>>,
 }
 
 /// A call that is being worked on.
@@ -129,7 +134,13 @@ impl ScriptedNode {
     }
 
     pub async fn start_at(address: &str, script: Script) -> Self {
-        let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let listener = std::net::TcpListener::bind(address).unwrap();
+        listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let (seen, working) = (Arc::default(), Arc::default());
         let plans = Arc::new(watch::Sender::new(Plan {
@@ -139,22 +150,60 @@ impl ScriptedNode {
             size_limit: script.size_limit,
             needs_body: true,
         }));
+        let delay = Arc::new(Mutex::new(script.delay));
         let service = Service {
             script,
+            delay: delay.clone(),
             plans: Arc::clone(&plans),
             seen: Arc::clone(&seen),
             working: Arc::clone(&working),
         };
-        let server = tonic::transport::Server::builder()
-            .add_service(ProcessingServiceServer::new(service).max_decoding_message_size(64 << 20))
-            .serve_with_incoming(TcpListenerStream::new(listener));
-        let server = tokio::spawn(async move { server.await.unwrap() });
+        let (health, health_service) = tonic_health::server::health_reporter();
+        health
+            .set_serving::<ProcessingServiceServer<Service>>()
+            .await;
+        runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            tonic::transport::Server::builder()
+                .add_service(health_service)
+                .add_service(
+                    ProcessingServiceServer::new(service).max_decoding_message_size(64 << 20),
+                )
+                .serve_with_incoming(TcpListenerStream::new(listener))
+                .await
+        });
         Self {
             plans,
             address,
             seen,
             working,
-            server,
+            delay,
+            health,
+            runtime: Some(runtime),
+        }
+    }
+
+    /// Takes so long for each message from now on.
+    pub fn takes(&self, delay: Duration) {
+        *self.delay.lock().unwrap() = delay;
+    }
+
+    /// Messages that it has answered.
+    pub fn judged(&self) -> usize {
+        self.seen(|seen| seen.judged.len())
+    }
+
+    /// Says through its health that it serves, or that it does not.
+    pub async fn serves(&self, serves: bool) {
+        let health = &self.health;
+        if serves {
+            health
+                .set_serving::<ProcessingServiceServer<Service>>()
+                .await;
+        } else {
+            health
+                .set_not_serving::<ProcessingServiceServer<Service>>()
+                .await;
         }
     }
 
@@ -202,7 +251,9 @@ impl ScriptedNode {
 
 impl Drop for ScriptedNode {
     fn drop(&mut self) {
-        self.server.abort();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -261,7 +312,8 @@ impl ProcessingService for Service {
         }
         let transaction = Transaction::try_from(transaction.unwrap()).unwrap();
         let verdict = (self.script.judge)(&transaction, &content);
-        tokio::time::sleep(self.script.delay).await;
+        let delay = *self.delay.lock().unwrap();
+        tokio::time::sleep(delay).await;
         let verdict = lower(verdict?, &transaction, self.script.keeping);
         let mut seen = self.seen.lock().unwrap();
         seen.judged.push((transaction, content));
