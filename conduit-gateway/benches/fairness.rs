@@ -3,7 +3,13 @@
 //!
 //! The node takes four messages at once and 50 ms for each, so that the two share 80 messages a second, and the
 //! processors are not what is short. Gateway, node and both mail servers run in this process.
-#![allow(clippy::unwrap_used, missing_docs, unreachable_pub, dead_code)]
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    unused_imports
+)]
 
 #[path = "../tests/gateway/support/mod.rs"]
 mod support;
