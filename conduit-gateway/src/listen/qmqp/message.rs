@@ -75,8 +75,7 @@ impl Session {
             let config = &self.client.config;
             let revision = transaction.revision.clone();
             let settlement = withdrawn(transaction.id, &config.name, revision);
-            let metrics = self.client.metrics.all();
-            self.shared.upstream.settle(settlement, metrics);
+            self.shared.upstream.settle(settlement, None);
             return Err(End::Left);
         };
         let written = self.write(&done.reply).await;
@@ -286,7 +285,8 @@ impl Session {
         }
         .log();
         let settlement = settlement(transaction, &done.verdict, done.kind.clone());
-        self.shared.upstream.settle(settlement, metrics.all());
+        let judge = Some(&*done.verdict.node);
+        self.shared.upstream.settle(settlement, judge);
     }
 }
 
