@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use crate::message;
 use crate::patience::until;
@@ -168,11 +169,19 @@ impl Shared {
                         near.in_doubt.insert(this.clone());
                     }
                 }
+                drop(near);
                 subject = Some(this);
+                pause();
                 break;
             }
         }
     }
+}
+
+/// Before a message is sent again.
+#[allow(clippy::disallowed_methods, reason = "a thread of its own")]
+fn pause() {
+    thread::sleep(Duration::from_millis(50));
 }
 
 impl NearEnd {

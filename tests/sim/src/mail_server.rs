@@ -13,13 +13,13 @@ use turmoil::net::TcpStream;
 
 use crate::network::MILTER;
 use crate::record::{Answer, Answered};
-use crate::run::{END, RECOVERED};
+use crate::run::LAST_MAIL;
 use crate::world::World;
 
 /// As long as a mail server waits for one message, from its first command on.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Between two messages, at most.
-const PAUSE: Duration = Duration::from_millis(250);
+const PAUSE: Duration = Duration::from_millis(400);
 /// A gateway that takes no connection is not asked a thousand times a second.
 const AFTER_REFUSAL: Duration = Duration::from_millis(300);
 /// Messages that are sent when all is well again.
@@ -37,6 +37,7 @@ struct MailServer {
 /// Sends until the faults are over, waits for the cluster to recover, and sends a few more.
 pub(crate) async fn run(number: usize, gateways: usize, world: Arc<World>) -> turmoil::Result {
     let begun = tokio::time::Instant::now();
+    let recovered = begun + world.recovered;
     let mut server = MailServer {
         number,
         sent: 0,
@@ -48,12 +49,12 @@ pub(crate) async fn run(number: usize, gateways: usize, world: Arc<World>) -> tu
     while begun.elapsed() < crate::faults::LAST {
         server.session(usize::MAX, false).await;
     }
-    sleep_until(begun + RECOVERED).await;
+    sleep_until(recovered).await;
     for gateway in 0..gateways {
         server.gateway = gateway;
         server.session(LAST_MESSAGES, true).await;
     }
-    sleep_until(begun + END).await;
+    sleep_until(recovered + LAST_MAIL).await;
     Ok(())
 }
 
@@ -80,7 +81,7 @@ impl MailServer {
                 "From: <a@origin.example>\r\nSubject: {} of {}\r\n\r\n{}\r\n",
                 self.sent,
                 self.number,
-                "x".repeat(self.rng.usize(..20_000))
+                "x".repeat(self.rng.usize(..1500))
             );
             mta.send(Message::parse(text.as_bytes()));
             let answer = match timeout(PATIENCE, play(&mut mta, &mut socket)).await {

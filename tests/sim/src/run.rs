@@ -17,13 +17,14 @@ pub const SIZE: Size = Size {
     mail_servers: 3,
 };
 
-/// When the cluster must have recovered from every fault: half-open connections are found by pings (10 s, and 5 s for
-/// the answer), what was ejected is asked again after at most 8 s.
-pub(crate) const RECOVERED: Duration = Duration::from_secs(34);
-/// When nothing is in hand any more.
-pub(crate) const END: Duration = Duration::from_secs(44);
+/// When all is well again: mail flows from here on.
+const RECOVERED: Duration = Duration::from_secs(15);
+/// The same where packets were lost: half-open connections are found by pings (after 10 s, and 5 s for the answer).
+const RECOVERED_FROM_LOSS: Duration = Duration::from_secs(30);
+/// From there until nothing is in hand any more.
+pub(crate) const LAST_MAIL: Duration = Duration::from_secs(6);
 
-const TICK: Duration = Duration::from_millis(4);
+const TICK: Duration = Duration::from_millis(10);
 
 /// What takes the place of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,12 +41,21 @@ pub enum Nodes {
 /// When the simulation itself fails.
 #[must_use]
 pub fn run(seed: u64, plan: &[Event], nodes: Nodes) -> Seen {
-    let world = Arc::new(World::new(seed, SIZE));
+    let world = Arc::new(World::new(seed, SIZE, recovered(plan)));
     let subscriber = tracing_subscriber::registry().with(world.record.listener());
     tracing::subscriber::with_default(subscriber, || play(seed, plan, nodes, &world));
     world.look_for_leaks();
     let seen = world.record.seen().clone();
     seen
+}
+
+fn recovered(plan: &[Event]) -> Duration {
+    let is_lossy = |event: &Event| matches!(event.what, What::Cut(..) | What::CutOneWay(..));
+    if plan.iter().any(is_lossy) {
+        RECOVERED_FROM_LOSS
+    } else {
+        RECOVERED
+    }
 }
 
 fn play(seed: u64, plan: &[Event], nodes: Nodes, world: &Arc<World>) {
@@ -54,7 +64,7 @@ fn play(seed: u64, plan: &[Event], nodes: Nodes, world: &Arc<World>) {
         .tick_duration(TICK)
         .min_message_latency(Duration::from_micros(500))
         .max_message_latency(QUICK)
-        .simulation_duration(END + Duration::from_secs(60))
+        .simulation_duration(Duration::from_secs(120))
         .tcp_capacity(4096)
         .build();
     for number in 0..SIZE.nodes {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use millrace_runtime::metrics::Metrics;
 use millrace_runtime::metrics::prometheus_client::encoding::text;
@@ -16,6 +17,8 @@ pub(crate) type Told = Option<Vec<usize>>;
 
 pub(crate) struct World {
     pub(crate) seed: u64,
+    /// When all is well again.
+    pub(crate) recovered: Duration,
     pub(crate) record: Record,
     /// All policies that are ever published, in order.
     policies: Vec<Arc<Policy>>,
@@ -39,9 +42,10 @@ const IN_HAND: [&str; 5] = [
 ];
 
 impl World {
-    pub(crate) fn new(seed: u64, size: Size) -> Self {
+    pub(crate) fn new(seed: u64, size: Size, recovered: Duration) -> Self {
         let world = Self {
             seed,
+            recovered,
             record: Record::default(),
             policies: (0..POLICIES).map(policy).collect(),
             published: watch::Sender::new(0),
