@@ -14,6 +14,7 @@ use millrace_client::Client;
 use millrace_runtime::admin::Readiness;
 use millrace_runtime::lifecycle::Drain;
 use millrace_runtime::metrics::Metrics;
+use millrace_runtime::tls::Links;
 use tokio_stream::wrappers::WatchStream;
 use turmoil::net::TcpStream;
 
@@ -35,6 +36,7 @@ pub(crate) async fn serve(number: usize, world: Arc<World>) -> turmoil::Result {
         drain: Drain::new(),
         systemd: SystemdSockets::default(),
         network: network(),
+        links: Links::default(),
     };
     let _running = Gateway::start(config, upstream(number, &world), surroundings)?;
     std::future::pending().await

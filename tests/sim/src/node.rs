@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use millrace_runtime::grpc::ConnectionAge;
 use millrace_runtime::lifecycle::Drain;
 use millrace_runtime::metrics::Metrics;
 use mpd_node::service::Server;
@@ -28,6 +29,6 @@ pub(crate) async fn serve(number: usize, world: Arc<World>) -> turmoil::Result {
             told.publish(world.policy(*heard.borrow_and_update()));
         }
     });
-    Server::serve_over(taken(NODE), node, Drain::new(), None).await?;
+    Server::serve_over(taken(NODE), node, Drain::new(), ConnectionAge::default()).await?;
     Ok(())
 }

@@ -27,6 +27,7 @@ use millrace_client::Client;
 use millrace_runtime::admin::Readiness;
 use millrace_runtime::lifecycle::Drain;
 use millrace_runtime::metrics::Metrics;
+use millrace_runtime::tls::Links;
 
 pub use figures::{Sizes, Story};
 
@@ -188,6 +189,7 @@ fn gateway(
         drain: Drain::new(),
         systemd: SystemdSockets::default(),
         network: Network::Simulated(Arc::new(move |_| door.incoming())),
+        links: Links::default(),
     };
     Gateway::start(config, upstream(nodes, number), surroundings)
 }
