@@ -33,10 +33,11 @@ pub(crate) struct World {
 /// Policies that a run publishes at most.
 const POLICIES: usize = 12;
 /// Gauges that are 0 when nothing is in hand.
-const IN_HAND: [&str; 5] = [
+const IN_HAND: [&str; 6] = [
     "millrace_gateway_connections",
     "millrace_gateway_memory_bytes",
     "millrace_gateway_spool_bytes",
+    "millrace_gateway_queue_messages",
     "millrace_gateway_node_in_flight",
     "millrace_node_in_flight",
 ];
