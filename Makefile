@@ -12,6 +12,7 @@ DENY_VERSION := 0.20.2
 FUZZ_VERSION := 0.13.2
 NEXTEST_VERSION := 0.9.143
 FUZZ_SECONDS ?= 15
+CHAOS_SECONDS ?= 60
 FUZZ_TARGETS = $(notdir $(basename $(wildcard tests/fuzz/targets/*.rs)))
 TOOLS := $(CURDIR)/target/tools
 # Where cargo builds, for those who keep it elsewhere.
@@ -65,6 +66,12 @@ examples: packages-build
 .PHONY: fuzz
 fuzz: packages-build cargo-fuzz
 	tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+## chaos: kill, stop and change a cluster under load for CHAOS_SECONDS (60), and count at both ends
+.PHONY: chaos
+chaos: packages
+	cargo build --workspace --bins
+	CHAOS_SECONDS=$(CHAOS_SECONDS) cargo test -p millrace-tests --test chaos -- --nocapture
 
 ## bench: the cost of a message against a filter that does nothing, in one run
 .PHONY: bench

@@ -110,6 +110,15 @@ impl Gateway {
     /// # Panics
     /// When it does not become ready.
     pub fn start_again(&mut self, upstream: &Upstream) {
+        self.launch_again(upstream);
+        self.wait_until_ready();
+    }
+
+    /// As [`Gateway::start_again`], without waiting.
+    ///
+    /// # Panics
+    /// When the program cannot be started at all.
+    pub fn launch_again(&mut self, upstream: &Upstream) {
         self.process = run(
             upstream,
             &[],
@@ -118,7 +127,6 @@ impl Gateway {
             &self.admin,
             self.folder.path(),
         );
-        self.wait_until_ready();
     }
 
     /// Waits until the admin port says that it is ready.
