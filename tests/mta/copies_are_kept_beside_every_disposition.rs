@@ -1,3 +1,5 @@
+use std::fs;
+
 use millrace_tests::message;
 use millrace_tests::mta::Kind;
 use millrace_tests::with_both;
@@ -13,6 +15,7 @@ with_both!(
     what_the_mail_server_holds_is_kept_beside,
     what_is_held_in_the_store_is_not_in_the_mail_servers_hold,
     nothing_is_kept_for_those_who_keep_nothing,
+    what_cannot_be_kept_is_put_off,
     every_byte_comes_back,
 );
 
@@ -122,6 +125,21 @@ fn nothing_is_kept_for_those_who_keep_nothing(kind: Kind) {
     assert_eq!(copy["kept_for"], serde_json::json!(["b@dest.example"]));
     kept.release(&copy, &[]);
     assert_eq!(kept.route.sink.only().recipients(), ["b@dest.example"]);
+}
+
+fn what_cannot_be_kept_is_put_off(kind: Kind) {
+    let kept = keeping(kind, "reject");
+    let content = message::simple("refused");
+    let (store, away) = (kept.store(), kept.store().with_file_name("away"));
+    fs::rename(&store, &away).expect("the store is ours");
+    fs::write(&store, "in its place").expect("the temp folder is ours");
+    let reply = kept.route.send(&content).expect(451);
+    assert!(reply.text().contains("(store; transaction"), "{reply:?}");
+
+    fs::remove_file(&store).expect("the temp folder is ours");
+    fs::rename(&away, &store).expect("the store is ours");
+    kept.route.send(&content).expect(550);
+    assert_kept(&kept, "reject", "reject", &content);
 }
 
 fn every_byte_comes_back(kind: Kind) {

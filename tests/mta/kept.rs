@@ -81,6 +81,11 @@ impl Kept {
         self.run(&[&own, further].concat())
     }
 
+    /// The store's folder.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.folder.path().join("store")
+    }
+
     pub(crate) fn keys(&self) -> PathBuf {
         self.folder.path().join("keys")
     }

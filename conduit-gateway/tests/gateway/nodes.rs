@@ -31,6 +31,7 @@ async fn what_another_node_may_do_better_is_tried_once_more() {
         (CallError::Overloaded("full".into()), true),
         (CallError::UnknownRevision("abc123".into()), true),
         (CallError::NoPolicy("none".into()), true),
+        (CallError::Store("full".into()), true),
         (CallError::Denied("not you".into()), true),
         (CallError::Unavailable("draining".into()), true),
         (CallError::Malformed("odd".into()), false),
