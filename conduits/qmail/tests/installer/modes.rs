@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 
 use crate::tree::{GROUP, QMAIL, QMAILQ, Tree, USER, call, mode};
 
@@ -49,18 +50,34 @@ fn fact_9_users_cannot_go_around_the_conduit() {
 #[test]
 fn fact_10_the_conduit_reads_its_key_and_users_do_not() {
     let tree = Tree::new();
-    let key = tree.path("control/millrace.key");
-    fs::write(&key, "secret").unwrap();
-    mode(&key, 0o644);
-    let log = tree.path("log");
-    let text = fs::read_to_string(tree.path("control/millrace.toml")).unwrap();
-    let text = format!("log = '{}'\n{text}", log.display());
+    let certified = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    for (name, pem) in [
+        ("ca.pem", certified.cert.pem()),
+        ("key.pem", certified.signing_key.serialize_pem()),
+    ] {
+        fs::write(tree.path("control").join(name), pem).unwrap();
+    }
+    let text = format!(
+        "gateways = ['https://127.0.0.1:1']\nlog = '{}'\n[network]\nusers = []\n[bounce]\nusers = []\n\
+         [tls]\nca = 'control/ca.pem'\ncertificate = 'control/ca.pem'\nkey = 'control/key.pem'\n",
+        tree.path("log").display()
+    );
     fs::write(tree.path("control/millrace.toml"), text).unwrap();
     tree.run(&["install"]);
     assert_eq!(seen(&tree, "log"), (0, GROUP, 0o660));
     assert_eq!(seen(&tree, "control/millrace.toml"), (0, GROUP, 0o644));
+    assert_eq!(seen(&tree, "control/key.pem"), (0, GROUP, 0o640));
+    let by_user = std::process::Command::new("cat")
+        .arg(tree.path("control/key.pem"))
+        .uid(USER)
+        .gid(USER)
+        .output()
+        .unwrap();
+    assert!(!by_user.status.success() && by_user.stdout.is_empty());
+    // A key that it could not read would be a mistake in its configuration, and code 55.
     assert_eq!(tree.call("bin/qmail-queue", "1").unwrap(), 0);
-    let lines = fs::read_to_string(log).unwrap();
+    assert_eq!(tree.noted(), ["through X-Id: 1"]);
+    let lines = fs::read_to_string(tree.path("log")).unwrap();
     assert!(
         lines.contains("no verdict from"),
         "the conduit logs by its group: {lines}"
