@@ -84,6 +84,8 @@ pub struct QuarantineConfig {
     pub keep_mib: u64,
     /// What is kept of single clients, by their names.
     pub client: BTreeMap<String, ClientRetention>,
+    /// How long copies for recipients in single domains are kept, by the domain.
+    pub recipient_domain: BTreeMap<String, DomainRetention>,
     /// The copies can be looked at, released and deleted over this node's gRPC port.
     pub serve: bool,
     /// Where this node releases copies to, `HOST:PORT`.
@@ -106,6 +108,14 @@ pub struct ClientRetention {
     pub keep_mib: Option<u64>,
 }
 
+/// `[quarantine.recipient_domain."DOMAIN"]`: how long copies for its recipients are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DomainRetention {
+    /// Copies older than this are deleted; 0 for never. Days.
+    pub keep_days: u32,
+}
+
 impl Default for QuarantineConfig {
     fn default() -> Self {
         Self {
@@ -115,6 +125,7 @@ impl Default for QuarantineConfig {
             keep_entries: 0,
             keep_mib: 0,
             client: BTreeMap::new(),
+            recipient_domain: BTreeMap::new(),
             serve: false,
             release_via: "127.0.0.1:25".to_owned(),
             release_tls: NextHopTls::default(),

@@ -113,6 +113,14 @@ fn retention(config: &QuarantineConfig) -> Retention {
                 (name.clone(), own)
             })
             .collect(),
+        domains: config
+            .recipient_domain
+            .iter()
+            .map(|(domain, one)| {
+                let age = (one.keep_days > 0).then(|| DAY * one.keep_days);
+                (domain.to_ascii_lowercase(), age)
+            })
+            .collect(),
     }
 }
 

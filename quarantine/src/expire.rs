@@ -34,6 +34,9 @@ pub struct Retention {
     pub all: Limits,
     /// By client; the age is the client's own, whatever that of all.
     pub clients: HashMap<String, Limits>,
+    /// The age of copies for recipients in a domain (lower case), `None` for any; of several, and beside that of a
+    /// client of its own, the longest holds.
+    pub domains: HashMap<String, Option<Duration>>,
 }
 
 /// What went.
@@ -102,7 +105,7 @@ impl Quarantine {
         let now = when::now();
         // Without limits over number and bytes, only what can be too old need be read.
         let until = retention.by_age_alone().then(|| {
-            let ages = retention.each().filter_map(|limits| limits.age);
+            let ages = retention.ages().flatten();
             ages.min().map(|age| before(now, age))
         });
         let filter = Filter {
@@ -121,7 +124,7 @@ impl Quarantine {
             let record = seen.record;
             let own = retention.clients.get(&record.client);
             let of_client = clients.entry(record.client.clone()).or_default();
-            let age = own.unwrap_or(&retention.all).age;
+            let age = retention.age_of(&record);
             let mut too_old = age.is_some_and(|age| record.time < before(now, age));
             if too_old && seen.marks.contains(&Mark::Again) {
                 let id = names::identifier(&record.id)?;
@@ -223,19 +226,42 @@ impl Retention {
     pub fn of_all(all: Limits) -> Self {
         Self {
             all,
-            clients: HashMap::new(),
+            ..Self::default()
         }
     }
 
     /// Whether anything can ever go.
     #[must_use]
     pub fn limits_anything(&self) -> bool {
-        self.each().any(|limits| *limits != Limits::default())
+        !self.by_age_alone() || self.ages().any(|age| age.is_some())
     }
 
     fn by_age_alone(&self) -> bool {
         self.each()
             .all(|limits| limits.entries.is_none() && limits.bytes.is_none())
+    }
+
+    /// How old a copy may become.
+    fn age_of(&self, record: &Record) -> Option<Duration> {
+        let recipients = match record.kept_for.is_empty() {
+            true => &record.recipients,
+            false => &record.kept_for,
+        };
+        let domain = |address: &String| {
+            let (_, domain) = address.rsplit_once('@')?;
+            self.domains.get(&domain.to_ascii_lowercase()).copied()
+        };
+        let own = self.clients.get(&record.client).map(|limits| limits.age);
+        let named = recipients.iter().filter_map(domain).chain(own);
+        // For ever is the longest.
+        named
+            .reduce(|one, other| one.zip(other).map(|(one, other)| one.max(other)))
+            .unwrap_or(self.all.age)
+    }
+
+    fn ages(&self) -> impl Iterator<Item = Option<Duration>> {
+        let limits = self.each().map(|limits| limits.age);
+        limits.chain(self.domains.values().copied())
     }
 
     fn each(&self) -> impl Iterator<Item = &Limits> {

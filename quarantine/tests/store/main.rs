@@ -51,6 +51,7 @@ everywhere! {
     listing::listings_are_filtered_and_come_in_pages,
     retention::copies_expire_by_age_number_and_size,
     retention::clients_have_limits_of_their_own,
+    retention::recipient_domains_have_an_age_of_their_own,
     retention::one_process_expires_at_a_time_and_one_that_died_blocks_nobody,
     retention::a_copy_that_was_just_promised_again_does_not_expire,
     retention::a_deletion_that_broke_off_is_ended,

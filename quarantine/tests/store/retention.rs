@@ -57,6 +57,79 @@ pub(crate) async fn copies_expire_by_age_number_and_size(place: &Place) {
     assert!(place.names("lease/").await.is_empty());
 }
 
+pub(crate) async fn recipient_domains_have_an_age_of_their_own(place: &Place) {
+    let store = place.open();
+    let now = milliseconds(TransactionId::new());
+    for (client, recipients, days) in [
+        ("mx", &["a@here.example"][..], 2),
+        ("mx", &["a@here.example"], 4),
+        ("mx", &["a@Short.Example"], 2),
+        ("mx", &["a@short.example"], 0),
+        ("mx", &["a@long.example"], 6),
+        ("mx", &["a@ever.example"], 900),
+        ("mx", &["a@short.example", "b@long.example"], 6),
+        ("out", &["a@short.example"], 4),
+        ("out", &["a@long.example"], 6),
+    ] {
+        let mut transaction = Transaction {
+            client: client.parse().unwrap(),
+            ..transaction(id(now - days * DAY))
+        };
+        transaction.envelope.recipients = recipients
+            .iter()
+            .map(|one| millrace_proto::Path::new((*one).to_owned()))
+            .collect();
+        let mut verdict = verdict(Disposition::Hold);
+        verdict.kept_for.clear();
+        store
+            .keep(&transaction, &verdict, message("a"))
+            .await
+            .unwrap();
+    }
+    let days = |days: u64| Some(Duration::from_millis(days * DAY));
+    let retention = Retention {
+        all: Limits {
+            age: days(3),
+            ..Limits::default()
+        },
+        clients: [(
+            "out".to_owned(),
+            Limits {
+                age: days(5),
+                ..Limits::default()
+            },
+        )]
+        .into(),
+        domains: [
+            ("short.example".to_owned(), days(1)),
+            ("long.example".to_owned(), days(7)),
+            ("ever.example".to_owned(), None),
+        ]
+        .into(),
+    };
+    assert!(retention.limits_anything());
+    assert_eq!(store.expire(&retention).await.unwrap().entries, 2);
+    let mut left: Vec<(String, u64)> = all(&store)
+        .await
+        .into_iter()
+        .map(|record| (record.recipients[0].clone(), (now - record.time) / DAY))
+        .collect();
+    left.sort_unstable();
+    let left: Vec<(&str, u64)> = left.iter().map(|(one, days)| (&**one, *days)).collect();
+    assert_eq!(
+        left,
+        [
+            ("a@ever.example", 900),
+            ("a@here.example", 2),
+            ("a@long.example", 6),
+            ("a@long.example", 6),
+            ("a@short.example", 0),
+            ("a@short.example", 4),
+            ("a@short.example", 6),
+        ]
+    );
+}
+
 pub(crate) async fn clients_have_limits_of_their_own(place: &Place) {
     let store = place.open();
     let now = milliseconds(TransactionId::new());
@@ -103,6 +176,7 @@ pub(crate) async fn clients_have_limits_of_their_own(place: &Place) {
             ),
         ]
         .into(),
+        ..Retention::default()
     };
     store.expire(&retention).await.unwrap();
     let left: Vec<(String, u64)> = all(&store)
