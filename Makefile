@@ -71,6 +71,8 @@ fuzz: packages-build cargo-fuzz
 bench: packages
 	bench/run
 	cargo bench -p millrace-quarantine --bench keep
+	cargo bench -p mpd-node --bench unkept
+	bench/listing
 	cargo bench -p conduit-gateway --bench fairness
 
 ## packages: install the Debian packages that are missing, and say which
