@@ -78,6 +78,8 @@ chaos: packages
 bench: packages
 	bench/run
 	cargo bench -p millrace-quarantine --bench keep
+	cargo bench -p mpd-node --bench unkept
+	bench/listing
 	cargo bench -p conduit-gateway --bench fairness
 
 ## bench-cluster: what several nodes cost, and what it costs when one of them dies or stops

@@ -302,11 +302,12 @@ impl SourceError {
     /// hop refused it.
     pub(super) fn is_no(&self) -> bool {
         match self {
-            Self::Store(error) => matches!(error, QuarantineError::Unknown(_)),
+            Self::Store(error) | Self::Release(ReleaseError::Store(error)) => {
+                matches!(error, QuarantineError::Unknown(_))
+            }
             Self::Release(error) => !matches!(
                 error,
-                ReleaseError::Store(QuarantineError::Store(_))
-                    | ReleaseError::InDoubt(_)
+                ReleaseError::InDoubt(_)
                     | ReleaseError::Encryption(_)
                     | ReleaseError::Unnoted(_)
                     | ReleaseError::Random(_)
