@@ -25,7 +25,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use millrace_cluster::policy::PolicyFiles;
 use millrace_proto::{
@@ -86,12 +86,17 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Compiles the policy that is built in.
+    /// The policy that is built in, compiled once in a process.
     ///
     /// # Errors
     /// None, in a build that passes its tests.
     pub fn builtin() -> Result<Arc<Self>, PolicyErrors> {
-        Self::from_files(builtin::files())
+        static COMPILED: OnceLock<Arc<Policy>> = OnceLock::new();
+        if let Some(policy) = COMPILED.get() {
+            return Ok(policy.clone());
+        }
+        let policy = Self::from_files(builtin::files())?;
+        Ok(COMPILED.get_or_init(|| policy).clone())
     }
 
     /// Compiles the policy in a folder.

@@ -1,7 +1,7 @@
 //! What the hosts of one run share, and what the time line moves.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use millrace_runtime::metrics::Metrics;
@@ -21,7 +21,7 @@ pub(crate) struct World {
     pub(crate) recovered: Duration,
     pub(crate) record: Record,
     /// All policies that are ever published, in order.
-    policies: Vec<Arc<Policy>>,
+    policies: &'static [Arc<Policy>],
     published: watch::Sender<usize>,
     /// The policy that each node has heard of.
     heard: Vec<watch::Sender<usize>>,
@@ -48,7 +48,7 @@ impl World {
             seed,
             recovered,
             record: Record::default(),
-            policies: (0..POLICIES).map(policy).collect(),
+            policies: policies(),
             published: watch::Sender::new(0),
             heard: (0..size.nodes).map(|_| watch::Sender::new(0)).collect(),
             members: (0..size.gateways)
@@ -113,6 +113,12 @@ fn in_hand(line: &str) -> bool {
     };
     let name = name.split('{').next().unwrap_or_default();
     IN_HAND.contains(&name) && value.parse() != Ok(0.0)
+}
+
+/// Compiled once for all runs.
+fn policies() -> &'static [Arc<Policy>] {
+    static COMPILED: OnceLock<Vec<Arc<Policy>>> = OnceLock::new();
+    COMPILED.get_or_init(|| (0..POLICIES).map(policy).collect())
 }
 
 /// A policy that writes into each message by which policy it was judged.
