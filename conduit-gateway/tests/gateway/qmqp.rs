@@ -22,10 +22,13 @@ use crate::support::{
 
 const MAIL: &[u8] = b"Received: from client.example (HELO me) (u@198.51.100.7)\n  by us with SMTP\nX-Test: no\nSubject: x\n\nbody\n";
 
+/// Messages with their envelopes, as they came.
+type Taken = Arc<Mutex<Vec<(Vec<u8>, Envelope)>>>;
+
 /// A downstream server that takes what comes, or does as it is told.
 struct Downstream {
     address: SocketAddr,
-    got: Arc<Mutex<Vec<(Vec<u8>, Envelope)>>>,
+    got: Taken,
 }
 
 #[derive(Clone, Copy)]
@@ -58,7 +61,7 @@ impl Downstream {
     }
 }
 
-async fn serve(mut stream: TcpStream, manner: Manner, kept: Arc<Mutex<Vec<(Vec<u8>, Envelope)>>>) {
+async fn serve(mut stream: TcpStream, manner: Manner, kept: Taken) {
     if matches!(manner, Manner::ClosesAtOnce) {
         return;
     }

@@ -158,6 +158,7 @@ fn fact_5_killed_after_any_delay_a_message_that_is_tried_again_is_there_and_twic
         let mail = format!("Subject: {round}\n\nbody\n");
         let mut child = home.start_whole(Caller::Network, mail.as_bytes(), ENVELOPE);
         // Up to 30 ms, which is beyond the end of most.
+        #[allow(clippy::disallowed_methods)] // a test's own thread
         std::thread::sleep(Duration::from_micros(round * 500));
         let _ = child.kill();
         let first = child.wait().unwrap();
@@ -290,6 +291,7 @@ fn fact_11_a_slow_client_takes_nothing_from_the_verdicts_deadline() {
     let (mut child, mut to, mut addresses) = home.start(Caller::Network);
     to.write_all(MAIL).unwrap();
     drop(to);
+    #[allow(clippy::disallowed_methods)] // a test's own thread
     std::thread::sleep(Duration::from_millis(2200));
     addresses.write_all(ENVELOPE).unwrap();
     drop(addresses);

@@ -193,7 +193,7 @@ impl Inner {
             let (revision, files) = disk.current()?;
             Policy::published(&revision, files)
                 .inspect_err(|errors| {
-                    tracing::warn!("the copy of the policy on disk is refused: {errors}")
+                    tracing::warn!("the copy of the policy on disk is refused: {errors}");
                 })
                 .ok()
         });

@@ -131,7 +131,7 @@ pub(crate) async fn a_release_and_a_settlement_at_once_are_both_noted(place: &Pl
     let released = async {
         place
             .write(&format!("{name}.released"), "1795386060000")
-            .await
+            .await;
     };
     let told = settlement(first.id);
     let (settled, ()) = futures_util::future::join(other.settle(&told), released).await;

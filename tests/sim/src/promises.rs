@@ -137,7 +137,8 @@ mod tests {
 
     #[test]
     fn each_promise_that_is_broken_is_seen() {
-        let doctored: [(&str, fn(&mut Seen)); 11] = [
+        type Doctor = fn(&mut Seen);
+        let doctored: [(&str, Doctor); 11] = [
             ("never published", |seen| seen.published.clear()),
             ("never published", |seen| {
                 seen.published.insert("abc".to_owned(), 2);

@@ -45,8 +45,7 @@ pub fn run(seed: u64, plan: &[Event], nodes: Nodes) -> Seen {
     let subscriber = tracing_subscriber::registry().with(world.record.listener());
     tracing::subscriber::with_default(subscriber, || play(seed, plan, nodes, &world));
     world.look_for_leaks();
-    let seen = world.record.seen().clone();
-    seen
+    world.record.seen().clone()
 }
 
 fn recovered(plan: &[Event]) -> Duration {

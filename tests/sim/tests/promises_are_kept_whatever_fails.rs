@@ -9,7 +9,7 @@ use millrace_sim::record::Answer;
 use millrace_sim::run::{Nodes, SIZE, run};
 
 /// As many as take a bit more than a minute on two cores.
-const RUNS: u64 = 120;
+const RUNS: u64 = 60;
 
 #[derive(Default)]
 struct Total {
@@ -81,7 +81,7 @@ fn in_every_run() {
 
 fn one(seed: u64, total: &Mutex<Total>) -> Vec<String> {
     let seen = run(seed, &plan(seed, SIZE), Nodes::Real);
-    let mut total = total.lock().unwrap();
+    let mut total = total.lock().expect("no run panicked with it");
     for answered in &seen.answers {
         match answered.answer {
             Answer::Judged { .. } => total.judged += 1,

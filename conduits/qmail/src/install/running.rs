@@ -34,6 +34,8 @@ pub(super) fn wait_for_conduits(
         if clear == 2 {
             return Ok(());
         }
+        // The installer has one thread, and nothing else to do.
+        #[allow(clippy::disallowed_methods)]
         std::thread::sleep(PAUSE);
     }
 }

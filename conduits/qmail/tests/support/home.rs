@@ -252,6 +252,7 @@ impl Home {
                 "it never came: {what}; log: {}",
                 self.log()
             );
+            #[allow(clippy::disallowed_methods)] // a test's own thread
             std::thread::sleep(Duration::from_millis(2));
         }
     }
