@@ -36,7 +36,7 @@ impl Load {
         assert_eq!(report["errors"], serde_json::json!({}), "{report}");
         let accepted = serde_json::json!({ "accept": self.messages });
         assert_eq!(report["dispositions"], accepted, "{report}");
-        let marked = serde_json::json!({ "add-header": self.messages });
+        let marked = serde_json::json!({ "insert-header": self.messages });
         assert_eq!(report["edits"], marked, "none passed unjudged: {report}");
     }
 }

@@ -9,7 +9,7 @@ use millrace_sim::record::Answer;
 use millrace_sim::run::{Nodes, SIZE, run};
 
 /// As many as take a bit more than a minute on two cores.
-const RUNS: u64 = 60;
+const RUNS: u64 = 40;
 
 #[derive(Default)]
 struct Total {
