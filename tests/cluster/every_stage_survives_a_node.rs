@@ -83,7 +83,7 @@ fn survives(blow: Blow) {
             let mut marked = false;
             let answer = loop {
                 match wire.response() {
-                    Response::AddHeader { name, .. } => marked |= name == "X-Judged",
+                    Response::InsertHeader { name, .. } => marked |= name == "X-Judged",
                     Response::Progress => {}
                     answer => break answer,
                 }

@@ -39,7 +39,7 @@ fn on_stored_mail_by_what_becomes_of_each_message_and_why() {
         told.stdout
     );
     assert!(
-        told.stdout.contains("WORD 1>6 (policy.toml:3)"),
+        told.stdout.contains("WORD 1>6 (policy.toml:4)"),
         "{}",
         told.stdout
     );
