@@ -188,7 +188,7 @@ impl Keeper {
                 tracing::warn!(
                     key = self.key,
                     problem,
-                    "not registered; gateways keep to what they know of this node"
+                    "not registered; what was known of this node stays until its lease is over"
                 );
             }
             tokio::select! {

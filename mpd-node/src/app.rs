@@ -43,7 +43,7 @@ struct Arguments {
     /// How the node signs its verdicts [default: the host's name]
     #[arg(long)]
     name: Option<String>,
-    /// Register in etcd under this address, by which gateways reach this node
+    /// Register in etcd under this address, by which it is reached
     #[arg(long, value_name = "URL")]
     advertise: Option<String>,
     /// The form of the log lines [default: human]
@@ -70,7 +70,7 @@ nothing; 1 when it could not start or serve; 2 for wrong arguments.
 SIGHUP looks at the policy's folder again. A policy that does not compile is \
 refused, and the last good one stays in force. With [etcd] in the file and no \
 folder the policy is the one that 'millrace policy publish' put in force; with \
-an address to advertise, gateways find the node in etcd.
+an address to advertise, the node is registered there ('millrace nodes').
 
 Example: mpd-node --listen 127.0.0.1:7750 --policy /etc/millrace/policy";
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use futures_util::{StreamExt, stream};
-use millrace_proto::Direction;
+use millrace_proto::{ClientName, Direction};
 use millrace_runtime::metrics::Metrics;
 use millrace_runtime::printable;
 use mpd_node::{Difference, Node, NodeConfig, SymbolChange};
@@ -59,7 +59,7 @@ pub(super) async fn run(
     };
     let nodes = (node(before, "before")?, node(after, "after")?);
     let circumstances = Arc::new(Circumstances {
-        client: "default".parse().context("a name")?,
+        client: "default".parse::<ClientName>().context("a name")?,
         direction: Direction::Inbound,
         sender: None,
         recipients: Vec::new(),
