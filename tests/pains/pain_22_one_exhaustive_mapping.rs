@@ -100,6 +100,7 @@ fn every_status_of_a_node() {
             Code::InvalidArgument => ("451 4.3.0 ", "malformed"),
             Code::FailedPrecondition => ("451 4.3.0 ", "policy-missing"),
             Code::ResourceExhausted => ("451 4.3.2 ", "overload"),
+            Code::PermissionDenied => ("451 4.3.0 ", "denied"),
             Code::DeadlineExceeded => ("451 4.3.0 ", "deadline"),
             Code::Unavailable | Code::Unknown | Code::Cancelled => ("451 4.3.0 ", "no-node"),
             // The node's own limit of size: it will be no smaller at the next try.

@@ -48,7 +48,7 @@ fn a_gateway_without_a_certificate_is_refused() {
     let mut node = node(&certs, "");
     let tls = format!("[tls]\nca = '{}'\n", certs.file("ca.pem").display());
     let mut gateway = gateway_with(&tls, &node);
-    mail_is_put_off(&mut gateway, &mut node, "no-node", "no-certificate");
+    mail_is_put_off(&mut gateway, &mut node, "451 4.3.0", "no-certificate");
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_certificate_of_another_authority_is_refused() {
         certs.file("ca.pem").display()
     );
     let mut gateway = gateway_with(&tls, &node);
-    mail_is_put_off(&mut gateway, &mut node, "no-node", "unknown-authority");
+    mail_is_put_off(&mut gateway, &mut node, "451 4.3.0", "unknown-authority");
 }
 
 #[test]
