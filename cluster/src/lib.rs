@@ -1,6 +1,6 @@
 //! What the members of a cluster share through etcd: the policy, and each other's addresses.
 //!
-//! [`Etcd`] asks the members of an etcd cluster in turn; [`follow`] keeps what stands below a key up to date.
+//! [`Etcd`] asks the members of an etcd cluster in turn; [`follow()`] keeps what stands below a key up to date.
 //! On top of them: [`membership`], who is there, and [`policy`], what is published.
 //!
 //! All keys stand below one prefix, `/millrace/` by default:

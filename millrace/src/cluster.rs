@@ -19,7 +19,7 @@ pub(crate) struct EtcdArgs {
         conflicts_with = "config"
     )]
     etcd: Vec<String>,
-    /// A file that has [etcd]: that of a node, a gateway, or of 'millrace up'
+    /// A file that has `[etcd]`: that of a node, a gateway, or of 'millrace up'
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// What all keys begin with, with --etcd [default: /millrace/]

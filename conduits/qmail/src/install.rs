@@ -5,8 +5,8 @@
 //! conduit's own: a `chown` of the original itself would take its setuid bit, and for a moment there would be no
 //! qmail-queue that works. All that callers see changes by one `rename`.
 //!
-//! [`Survey`] looks at the tree, [`checks`] says what is wrong with it, [`plan`] makes steps of what is missing, and each
-//! [`Step`] is safe to be killed in: the next survey sees what was done.
+//! `Survey` looks at the tree, `checks` says what is wrong with it, `plan` makes steps of what is missing, and each
+//! `Step` is safe to be killed in: the next survey sees what was done.
 
 mod checks;
 mod command;
