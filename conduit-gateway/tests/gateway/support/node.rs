@@ -139,7 +139,7 @@ impl ScriptedNode {
             .enable_all()
             .build()
             .unwrap();
-        let listener = std::net::TcpListener::bind(address).unwrap();
+        let listener = bind(address).await;
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let (seen, working) = (Arc::default(), Arc::default());
@@ -331,4 +331,17 @@ impl ProcessingService for Service {
         self.seen.lock().unwrap().settled.push(request.into_inner());
         Ok(Response::new(pb::SettleResponse {}))
     }
+}
+
+/// Listens, waiting out whoever held the address a moment ago: a node that comes back at its own.
+async fn bind(address: &str) -> std::net::TcpListener {
+    for _ in 0..500 {
+        match std::net::TcpListener::bind(address) {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+            bound => return bound.unwrap(),
+        }
+    }
+    panic!("{address} never became free");
 }

@@ -23,21 +23,18 @@ async fn a_slow_call_is_asked_of_one_other_node_and_the_loser_is_cancelled() {
     let one = ScriptedNode::start(Script::default()).await;
     let other = ScriptedNode::start(Script::default()).await;
     let gateway = before(&[&slow, &one, &other], hedged(), config()).await;
-    until("a call was hedged", async || {
+    // On a busy machine a call to one of the others may be hedged as well.
+    until("the slow one was outrun", async || {
         assert_eq!(send(&gateway).await.answer(), "accept");
-        gateway.metric("millrace_gateway_hedges_total").await == 1.0
+        gateway.calls(&slow, "outrun").await >= 1.0
     })
     .await;
     until("the loser is cancelled", async || slow.working() == 0).await;
-    assert_eq!(
-        gateway.metric("millrace_gateway_hedges_won_total").await,
-        1.0
-    );
-    assert_eq!(gateway.calls(&slow, "outrun").await, 1.0);
+    assert!(gateway.metric("millrace_gateway_hedges_won_total").await >= 1.0);
     assert_eq!(slow.judged(), 0);
     let answered = gateway.calls(&one, "ok").await + gateway.calls(&other, "ok").await;
     let judged = one.judged() + other.judged();
-    assert_eq!(answered, f64::from(u32::try_from(judged).unwrap()));
+    assert!(answered > 0.0 && answered <= f64::from(u32::try_from(judged).unwrap()));
 }
 
 #[tokio::test]
