@@ -6,12 +6,10 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use millrace_proto::{Transaction, Verdict, pb};
 use prost::Message as _;
-use sha2::{Digest as _, Sha256};
 
 use crate::error::QuarantineError;
 
 const MAGIC: &[u8] = b"MRQ1";
-const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// A kept copy, whole.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,18 +22,18 @@ pub struct Copy {
     pub content: Bytes,
 }
 
-/// The name of a message's copy: a hash of client, envelope and content, each with its length, in hexadecimal.
+/// The name of a message's copy: the BLAKE3 hash of client, envelope and content, each with its length, in
+/// hexadecimal.
 pub(crate) fn hash(transaction: &Transaction, content: &[u8]) -> String {
-    let mut hash = Sha256::new();
+    let mut hash = blake3::Hasher::new();
     let mut part = |bytes: &[u8]| {
-        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(&(bytes.len() as u64).to_be_bytes());
         hash.update(bytes);
     };
     part(transaction.client.as_str().as_bytes());
     part(&pb::Envelope::from(transaction.envelope.clone()).encode_to_vec());
     part(content);
-    let digits = |byte: u8| [byte >> 4, byte & 15].map(|digit| char::from(HEX[digit as usize]));
-    hash.finalize().into_iter().flat_map(digits).collect()
+    hash.finalize().to_hex().to_string()
 }
 
 /// The object's bytes, head and content; the content is not copied.

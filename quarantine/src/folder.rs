@@ -11,6 +11,8 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use millrace_proto::TransactionId;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 use crate::stop;
 
@@ -57,13 +59,14 @@ impl Folder {
         let mut file = self.open_beside(&beside)?;
         let named = write(&mut file, parts).and_then(|()| {
             stop::at("synced");
-            self.link(&beside, path)
+            self.name(&beside, path)
         });
         stop::at("named");
-        // Whatever became of it: what stays here when the process dies is swept.
-        let removed = fs::remove_file(&beside);
+        if !matches!(named, Ok(true)) {
+            // What stays here when the process dies is swept.
+            fs::remove_file(&beside)?;
+        }
         let new = named?;
-        removed?;
         self.sync_folder_of(path)?;
         stop::at("durable");
         Ok(new)
@@ -131,19 +134,20 @@ impl Folder {
         }
     }
 
-    fn link(&self, beside: &Path, path: &Path) -> io::Result<bool> {
+    /// Gives the file its name, unless something has it; whether nothing had. The file stays where it was then.
+    fn name(&self, beside: &Path, path: &Path) -> io::Result<bool> {
         let folder = path.parent().unwrap_or(&self.root);
         self.know(folder)?;
-        let linked = match fs::hard_link(beside, path) {
+        let named = match rename_new(beside, path) {
             // It was empty, and removed as such.
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.forget(folder);
                 self.know(folder)?;
-                fs::hard_link(beside, path)
+                rename_new(beside, path)
             }
             other => other,
         };
-        match linked {
+        match named {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(error),
@@ -175,6 +179,19 @@ impl Folder {
     fn forget(&self, folder: &Path) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|one| one != folder);
+    }
+}
+
+/// Renames a file, and never over another one.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    let once = renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE);
+    match once {
+        // Not every file system can (NFS cannot): a second name is made, and the first one goes.
+        Err(Errno::EINVAL | Errno::ENOSYS) => {
+            fs::hard_link(from, to)?;
+            fs::remove_file(from)
+        }
+        other => Ok(other?),
     }
 }
 
