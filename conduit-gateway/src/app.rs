@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::{CommandFactory as _, Parser as _};
+use millrace_cluster::Etcd;
 use millrace_runtime::admin::{Admin, Readiness};
 use millrace_runtime::lifecycle::{Drain, Hangups, Shutdown, notify};
 use millrace_runtime::metrics::Metrics;
@@ -124,15 +125,22 @@ impl Settings {
 
     /// What only the flags and the file together can miss.
     fn complete(&self) -> anyhow::Result<()> {
+        let registered = self.document.cluster.is_some();
         match (self.document.embedded, self.remote.nodes.is_empty()) {
-            (false, true) => bail!(
-                "there is nobody to judge mail: give --embedded (judge in this process), or --node \
-                 http://127.0.0.1:7750 for each node"
+            (false, true) if !registered => bail!(
+                "there is nobody to judge mail: give --embedded (judge in this process), --node \
+                 http://127.0.0.1:7750 for each node, or [etcd] in --config, where nodes are registered"
             ),
             (true, false) => {
                 bail!("--embedded and --node exclude each other: mail is judged here, or there")
             }
             _ => {}
+        }
+        if self.document.embedded && registered && self.document.policy.is_some() {
+            bail!(
+                "there are two policies: with --embedded the one that is published in [etcd], or the folder; remove \
+                 one of them"
+            );
         }
         if self.document.policy.is_some() && !self.document.embedded {
             bail!("a policy folder without --embedded is read by nobody: give it to the nodes");
@@ -167,17 +175,22 @@ impl Settings {
     fn check(&self) -> anyhow::Result<()> {
         Links::check(&self.file, &self.document.tls, &self.document.peer)?;
         if self.document.embedded {
-            let policy = match &self.document.policy {
-                Some(folder) => Policy::load(folder)?,
-                None => Policy::builtin()?,
+            let policy = match (&self.document.policy, &self.document.cluster) {
+                (Some(folder), _) => Policy::load(folder)?,
+                (None, None) => Policy::builtin()?,
+                (None, Some(_)) => {
+                    println!("ok: the policy is the one that is published in etcd");
+                    return Ok(());
+                }
             };
             println!("ok: policy revision {}", policy.revision().short());
         } else {
-            // Makes clients, which connect when they are used and no sooner.
+            // What asks for names, for one thing, reads how this system does that.
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
-            runtime.block_on(async { self.remote(&Connector::plain()).map(drop) })?;
+            let Remote { nodes, dns, .. } = self.remote.clone();
+            runtime.block_on(async { Source::of(nodes, &dns).map(drop) })?;
             println!("ok");
         }
         Ok(())
@@ -193,10 +206,19 @@ impl Settings {
             connect: Connect::over(connector.clone()),
             ..upstream
         };
-        Ok(Upstream::remote(Source::of(nodes, &dns)?, upstream))
+        let mut sources = Source::of(nodes, &dns)?;
+        if let Some(etcd) = self.etcd() {
+            sources.push(Source::etcd(&etcd)?);
+        }
+        Ok(Upstream::remote(sources, upstream))
     }
 
-    fn upstream(
+    fn etcd(&self) -> Option<Etcd> {
+        self.document.cluster.clone().map(Etcd::new)
+    }
+
+    /// Waits for the first policy, where it is to come from etcd.
+    async fn upstream(
         &self,
         metrics: &Metrics,
         links: &Links,
@@ -204,15 +226,13 @@ impl Settings {
         if !self.document.embedded {
             return Ok((self.remote(&links.connector())?, None));
         }
-        let node = Node::start(
-            &NodeConfig {
-                policy: self.document.policy.clone(),
-                quarantine: self.document.quarantine.clone(),
-                stamp: self.document.stamp.clone(),
-                ..NodeConfig::default()
-            },
-            metrics,
-        )?;
+        let config = NodeConfig {
+            policy: self.document.policy.clone(),
+            quarantine: self.document.quarantine.clone(),
+            stamp: self.document.stamp.clone(),
+            ..NodeConfig::default()
+        };
+        let node = Node::start_in(&config, self.etcd().as_ref(), metrics).await?;
         Ok((Upstream::embedded(node.clone()), Some(node)))
     }
 }
@@ -231,8 +251,9 @@ async fn serve(settings: Settings, systemd: SystemdSockets) -> anyhow::Result<()
     let readiness = Readiness::default();
     let drain = Drain::new();
 
-    let links = Links::start(&settings.file, &document.tls, &document.peer, &metrics)?;
-    let (upstream, node) = settings.upstream(&metrics, &links)?;
+    // First, for those who ask why it does not serve yet.
+    let running_now = readiness.condition("running");
+    running_now.unmet("waiting for a policy");
     let admin = Admin::bind(
         document.admin,
         "conduit-gateway",
@@ -241,6 +262,13 @@ async fn serve(settings: Settings, systemd: SystemdSockets) -> anyhow::Result<()
     )
     .await?;
     let admin_address = admin.local_addr();
+    let stop_admin = CancellationToken::new();
+    let admin = tokio::spawn(admin.serve(stop_admin.clone()));
+    let links = Links::start(&settings.file, &document.tls, &document.peer, &metrics)?;
+    let (upstream, node) = tokio::select! {
+        upstream = settings.upstream(&metrics, &links) => upstream?,
+        () = shutdown.requested().cancelled() => return Ok(()),
+    };
     let surroundings = Surroundings {
         metrics,
         readiness: readiness.clone(),
@@ -251,10 +279,8 @@ async fn serve(settings: Settings, systemd: SystemdSockets) -> anyhow::Result<()
     };
     let limits = document.drain;
     let running = Gateway::start(settings.config, upstream, surroundings)?;
-    let stop_admin = CancellationToken::new();
-    let admin = tokio::spawn(admin.serve(stop_admin.clone()));
 
-    readiness.condition("running").met();
+    running_now.met();
     notify::ready();
     tracing::info!(admin = %admin_address, embedded = node.is_some(), "serving");
 

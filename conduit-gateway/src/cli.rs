@@ -13,8 +13,9 @@ use crate::upstream::discovery::{InvalidNode, Whereabouts};
 /// Takes mail from Postfix and Sendmail by the milter protocol, has it judged by nodes, and carries the verdicts
 /// out.
 ///
-/// Mail is judged in this process with --embedded, or by the nodes named with --node. All flags can stand in the
-/// configuration file too, which knows more: clients, limits, what is done when something fails. A flag wins.
+/// Mail is judged in this process with --embedded, or by nodes: those named with --node, and those that are registered
+/// in etcd. All flags can stand in the configuration file too, which knows more: clients, etcd, limits, what is done
+/// when something fails. A flag wins.
 #[derive(Debug, Parser)]
 #[command(name = "conduit-gateway", version, after_help = AFTER_HELP)]
 pub(crate) struct Arguments {

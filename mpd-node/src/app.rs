@@ -70,7 +70,7 @@ nothing; 1 when it could not start or serve; 2 for wrong arguments.
 SIGHUP looks at the policy's folder again. A policy that does not compile is \
 refused, and the last good one stays in force. With [etcd] in the file and no \
 folder the policy is the one that 'millrace policy publish' put in force; with \
-an address to advertise, the node is registered there ('millrace nodes').
+an address to advertise, gateways find the node there ('millrace nodes').
 
 Example: mpd-node --listen 127.0.0.1:7750 --policy /etc/millrace/policy";
 

@@ -127,6 +127,11 @@ impl ConfigErrors {
         }
     }
 
+    /// The value, where there is one; else its errors are added.
+    pub fn keep<T>(&mut self, result: Result<T, Self>) -> Option<T> {
+        result.map_err(|errors| self.0.extend(errors.0)).ok()
+    }
+
     /// Adds one error.
     pub fn push(&mut self, error: ConfigError) {
         self.0.push(error);

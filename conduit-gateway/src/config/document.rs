@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use millrace_cluster::{EtcdConfig, EtcdSection};
 use millrace_runtime::admin;
 use millrace_runtime::config::{self, ConfigErrors};
 use millrace_runtime::lifecycle::DrainLimits;
@@ -26,6 +27,10 @@ pub struct Document {
     nodes: Vec<Spanned<String>>,
     upstream: UpstreamTable,
     discovery: DiscoveryTable,
+    etcd: Option<EtcdSection>,
+    /// What was understood of `[etcd]`: where nodes are registered; with `embedded` where the policy is published.
+    #[serde(skip)]
+    pub cluster: Option<EtcdConfig>,
     /// Where health, readiness and metrics are served.
     pub admin: SocketAddr,
     /// Where copies are kept, with `embedded`.
@@ -205,6 +210,8 @@ impl Default for Document {
             nodes: Vec::new(),
             upstream: UpstreamTable::default(),
             discovery: DiscoveryTable::default(),
+            etcd: None,
+            cluster: None,
             admin: admin::DEFAULT_ADDRESS,
             quarantine: QuarantineConfig::default(),
             stamp: StampConfig::default(),
@@ -230,16 +237,18 @@ impl Document {
     /// Everything that is wrong with it, each with file, line, key and remedy.
     pub fn load(file: &Path) -> Result<(Self, Config, Remote), ConfigErrors> {
         let text = config::read(file)?;
-        let document: Self = config::parse(file, &text)?;
+        let mut document: Self = config::parse(file, &text)?;
         let origin = Origin::new(file, &text);
-        let remote = origin.remote(&document.nodes, &document.upstream, &document.discovery);
-        match (document.section().resolve(&origin), remote) {
-            (Ok(config), Ok(remote)) => Ok((document, config, remote)),
-            (Err(mut errors), Err(more)) => {
-                errors.0.extend(more.0);
-                Err(errors)
-            }
-            (Err(errors), _) | (_, Err(errors)) => Err(errors),
+        let mut errors = ConfigErrors::default();
+        let config = errors.keep(document.section().resolve(&origin));
+        let remote =
+            errors.keep(origin.remote(&document.nodes, &document.upstream, &document.discovery));
+        if let Some(section) = &document.etcd {
+            document.cluster = errors.keep(section.resolve(file, &text, "etcd"));
+        }
+        match (config, remote) {
+            (Some(config), Some(remote)) => errors.into_result((document, config, remote)),
+            _ => Err(errors),
         }
     }
 

@@ -14,6 +14,7 @@
 mod address;
 mod dns;
 mod etcd;
+mod remembered;
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -88,10 +89,13 @@ impl Source {
         Ok(Self::new(text, dns::follow(name, config)?))
     }
 
-    /// The nodes that are registered in etcd. Must be called inside a tokio runtime.
-    #[must_use]
-    pub fn etcd(etcd: &Etcd) -> Self {
-        Self::new("etcd", etcd::follow(etcd))
+    /// The nodes that are registered in etcd; until it answers those that were registered last, where its configuration
+    /// names a folder for them. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// Nothing can be written to that folder.
+    pub fn etcd(etcd: &Etcd) -> Result<Self, SourceProblem> {
+        Ok(Self::new("etcd", etcd::follow(etcd)?))
     }
 
     /// The sources of what a configuration lists: one for all addresses, and one for each name.

@@ -21,6 +21,10 @@ fn it_refuses_to_start_when_something_is_missing_and_says_what() {
             &["--milter", "tcp://127.0.0.1:0"][..],
             "there is nobody to judge mail: give --embedded",
         ),
+        (
+            &["--milter", "tcp://127.0.0.1:0"],
+            "or [etcd] in --config, where nodes are registered",
+        ),
         (&["--embedded"], "no mail server can connect: give --milter"),
         (
             &[
@@ -103,6 +107,68 @@ fn what_is_missing_for_tls_is_told() {
         let file = file.to_str().unwrap();
         let (ok, told) = gateway(&["--check", "--milter=tcp://127.0.0.1:0", "--config", file]);
         assert!(!ok && told.contains(expected), "{text}: {told}");
+    }
+}
+
+/// What `--check` says of a file with one listener and this in it.
+fn checked(text: &str) -> (bool, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.toml");
+    let listener = "[[client]]\nname = 'mx'\nlisten = ['tcp://127.0.0.1:0']\n";
+    std::fs::write(&file, format!("{text}\n{listener}")).unwrap();
+    gateway(&["--check", "--config", file.to_str().unwrap()])
+}
+
+#[test]
+fn nodes_may_be_found_in_etcd_alone_or_besides_others_and_so_may_the_policy_of_an_embedded_one() {
+    let etcd = "[etcd]\nendpoints = ['http://192.0.2.21:2379', 'http://192.0.2.22:2379']\n";
+    for (text, said) in [
+        (etcd.to_owned(), "ok\n"),
+        (format!("nodes = ['http://192.0.2.1:7750']\n{etcd}"), "ok\n"),
+        (
+            format!("embedded = true\n{etcd}"),
+            "ok: the policy is the one that is published in etcd\n",
+        ),
+    ] {
+        assert_eq!(checked(&text), (true, said.to_owned()), "{text}");
+    }
+    let (ok, text) = checked(&format!("embedded = true\npolicy = '/p'\n{etcd}"));
+    assert!(!ok && text.contains("there are two policies"), "{text}");
+}
+
+#[test]
+fn what_is_wrong_with_etcd_is_told_with_its_place_and_a_remedy() {
+    for (text, place, words) in [
+        (
+            "endpoints = ['127.0.0.1:2379']",
+            "gateway.toml:2:",
+            "`etcd.endpoints`",
+        ),
+        (
+            "endpoints = ['https://a:2379']",
+            "gateway.toml:2:",
+            "name the certificate of the authority",
+        ),
+        (
+            "endpoints = ['http://a:2379']\npasswort_file = 'x'",
+            "gateway.toml:3:",
+            "password_file",
+        ),
+        (
+            "endpoints = ['http://a:2379']\nuser = 'gateway'",
+            "gateway.toml:3:",
+            "add `password_file`",
+        ),
+    ] {
+        let (ok, told) = checked(&format!("[etcd]\n{text}"));
+        for part in [place, words] {
+            assert!(!ok && told.contains(part), "{text}: {part}: {told}");
+        }
+    }
+    // All that is wrong is told at once.
+    let (_, told) = checked("nodes = ['x']\n[etcd]\nendpoints = []\n[limits]\nconnections = 0");
+    for key in ["`nodes`", "`etcd.endpoints`", "`limits.connections`"] {
+        assert!(told.contains(key), "{key}: {told}");
     }
 }
 

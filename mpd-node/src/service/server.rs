@@ -81,7 +81,8 @@ impl Server {
         serve(connections, self.node, self.links.peers(), drain, age).await
     }
 
-    /// As [`Server::serve`], over connections that come from elsewhere than a port of the system.
+    /// As [`Server::serve`], over connections that come from elsewhere than a port of the system. One that failed
+    /// before it came is a line in the log.
     ///
     /// # Errors
     /// Reflection cannot be had.
@@ -95,7 +96,10 @@ impl Server {
         C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let connections = connections.filter_map(|connection| {
-            std::future::ready(connection.ok().map(|stream| (TlsPeer::default(), stream)))
+            let taken = connection
+                .inspect_err(|error| tracing::warn!(%error, "a connection cannot be accepted"))
+                .ok();
+            std::future::ready(taken.map(|stream| (TlsPeer::default(), stream)))
         });
         serve(connections, node, &Arc::default(), drain, age).await
     }
