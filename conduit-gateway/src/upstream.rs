@@ -4,6 +4,7 @@
 //! may be, `members` and `health` which of them are there, `pool` what is known of each; a question goes through the
 //! layers of `stack`, down to the gRPC call of `node`.
 
+mod agreement;
 mod balance;
 mod call;
 mod config;

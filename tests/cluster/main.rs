@@ -7,6 +7,7 @@ mod a_killed_node_costs_no_message;
 mod a_stopped_node_costs_no_message;
 mod dead_peers_cost_no_call;
 mod every_stage_survives_a_node;
+mod nodes_with_different_folders_are_not_mixed;
 
 use millrace_tests::admin;
 use millrace_tests::patience::until;

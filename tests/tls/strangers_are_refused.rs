@@ -32,6 +32,16 @@ fn mail_is_put_off(
     let report = load(gateway, &["--messages", "3"]);
     assert_eq!(report["dispositions"]["tempfail"], 3, "{report}");
     gateway.process.wait_for_line(words);
+    // Nobody has seen the messages: none is suspect, and each was tried wherever there was somebody to try.
+    let (_, metrics) = admin::ask(gateway.admin_port(), "/metrics").expect("it answers");
+    let failures: Vec<_> = metrics
+        .lines()
+        .filter(|line| line.starts_with("millrace_gateway_failures_total{"))
+        .collect();
+    assert!(
+        matches!(failures[..], [row] if row.contains("kind=\"no-node\"") && row.ends_with(" 3")),
+        "{failures:?}"
+    );
     if !reason.is_empty() {
         node.process.wait_for_line(reason);
         let (_, metrics) = admin::ask(node.admin_port(), "/metrics").expect("it answers");
@@ -48,7 +58,8 @@ fn a_gateway_without_a_certificate_is_refused() {
     let mut node = node(&certs, "");
     let tls = format!("[tls]\nca = '{}'\n", certs.file("ca.pem").display());
     let mut gateway = gateway_with(&tls, &node);
-    mail_is_put_off(&mut gateway, &mut node, "451 4.3.0", "no-certificate");
+    let words = "received fatal alert: CertificateRequired";
+    mail_is_put_off(&mut gateway, &mut node, words, "no-certificate");
 }
 
 #[test]
@@ -62,7 +73,8 @@ fn a_certificate_of_another_authority_is_refused() {
         certs.file("ca.pem").display()
     );
     let mut gateway = gateway_with(&tls, &node);
-    mail_is_put_off(&mut gateway, &mut node, "451 4.3.0", "unknown-authority");
+    let words = "received fatal alert: UnknownCA";
+    mail_is_put_off(&mut gateway, &mut node, words, "unknown-authority");
 }
 
 #[test]
@@ -93,5 +105,6 @@ fn plain_text_is_not_spoken_with_a_node_that_has_a_certificate() {
     let mut node = node(&certs, "");
     let upstream = millrace_tests::servers::Upstream::Nodes(vec![node.port()]);
     let mut gateway = launched(&upstream, "");
-    mail_is_put_off(&mut gateway, &mut node, "h2 protocol error", "no-tls");
+    let words = "does not speak HTTP/2: is TLS wanted";
+    mail_is_put_off(&mut gateway, &mut node, words, "no-tls");
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use millrace_client::Content;
-use millrace_proto::{CallError, ScreenRequest, Transaction, Verdict};
+use millrace_proto::{CallError, Revision, ScreenRequest, Transaction, Verdict};
 use tokio::time::Instant;
 
 use super::node::NodeId;
@@ -64,6 +64,15 @@ impl Call {
             Question::Screen(_) | Question::Process(_, Content::Memory(_), _) => true,
             Question::Process(_, Content::Spooled { .. }, _) => false,
         }
+    }
+
+    /// The policy that it is to be judged by; `None` for the one that the node has.
+    pub(super) fn revision(&self) -> Option<&Revision> {
+        let transaction = match &self.question {
+            Question::Screen(request) => &request.transaction,
+            Question::Process(transaction, ..) => transaction,
+        };
+        transaction.revision.as_ref()
     }
 
     /// Whether the time of its answer is one to compare nodes by.

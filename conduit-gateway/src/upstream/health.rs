@@ -1,4 +1,5 @@
-//! A node's own task: connects at once, follows its health for ever, and lets it back in after it was ejected.
+//! A node's own task: connects at once, follows its health and its policy for ever, and lets it back in after it was
+//! ejected.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,6 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use millrace_proto::CallError;
 
+use super::agreement;
 use super::node::Node;
 use super::pool::Pool;
 use super::standing::Trust;
@@ -23,7 +25,11 @@ const CHECK: Duration = Duration::from_secs(1);
 
 /// Attends to a node, for ever.
 pub(super) async fn attend(node: Arc<Node>, pool: Arc<Pool>) {
-    tokio::join!(follow(&node, &pool), readmit(&node, &pool));
+    tokio::join!(
+        follow(&node, &pool),
+        readmit(&node, &pool),
+        agreement::follow(&node, &pool)
+    );
 }
 
 /// In while its health serves; out as soon as it says otherwise or the stream ends. The stream is what holds the

@@ -138,6 +138,7 @@ impl Members {
         // An order that does not depend on hashes: the same seed chooses the same nodes.
         nodes.sort_by(|one, other| one.address.cmp(&other.address));
         self.pool.nodes.store(Arc::new(nodes));
+        self.pool.agree();
         self.pool.room_for_all();
     }
 }

@@ -174,40 +174,45 @@ impl Collector for Figures {
                 counter(&mut ejections, &labels, value)?;
             }
         }
-        gauges(&mut encoder, &nodes)
+        gauges(&mut encoder, &nodes, pool)
     }
 }
 
 /// A gauge of each node: its name, what it means, and its value.
-type NodeGauge = (&'static str, &'static str, fn(&Node) -> usize);
+type NodeGauge = (&'static str, &'static str, fn(&Node, &Pool) -> usize);
 
-fn gauges(encoder: &mut DescriptorEncoder<'_>, nodes: &[Arc<Node>]) -> fmt::Result {
-    let kinds: [NodeGauge; 4] = [
+fn gauges(encoder: &mut DescriptorEncoder<'_>, nodes: &[Arc<Node>], pool: &Pool) -> fmt::Result {
+    let kinds: [NodeGauge; 5] = [
         (
             "millrace_gateway_node_serving",
             "1 while a node's health serves.",
-            |node| node.standing.serves().into(),
+            |node, _| node.standing.serves().into(),
         ),
         (
             "millrace_gateway_node_ejected",
             "1 while a node is asked only when no other is left.",
-            |node| (node.standing.serves() && !node.standing.is_sound()).into(),
+            |node, _| (node.standing.serves() && !node.standing.is_sound()).into(),
+        ),
+        (
+            "millrace_gateway_node_policy_differs",
+            "1 while a node has another policy in force than most nodes.",
+            |node, pool| pool.differs(node).into(),
         ),
         (
             "millrace_gateway_node_in_flight",
             "Calls of a node that are under way.",
-            |node| node.limit.in_flight(),
+            |node, _| node.limit.in_flight(),
         ),
         (
             "millrace_gateway_node_limit",
             "Calls at once that a node is given, as things are now.",
-            |node| node.limit.limit(),
+            |node, _| node.limit.limit(),
         ),
     ];
     for (name, help, value) in kinds {
         let mut encoder = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for node in nodes {
-            let metric = ConstGauge::new(i64::try_from(value(node)).unwrap_or(i64::MAX));
+            let metric = ConstGauge::new(i64::try_from(value(node, pool)).unwrap_or(i64::MAX));
             metric.encode(encoder.encode_family(&[("node", node.address.as_str())])?)?;
         }
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
 use millrace_client::{CallOptions, Client};
-use millrace_proto::{CallError, Verdict};
+use millrace_proto::{CallError, Revision, Verdict};
 use millrace_runtime::trace_context;
 use tokio::time::Instant;
 
@@ -32,6 +32,10 @@ pub(super) struct Node {
     pub(super) counts: NodeCounts,
     /// Whether a source knows of it.
     pub(super) hinted: AtomicBool,
+    /// The policy that it has in force, as far as it was heard.
+    revision: ArcSwapOption<Revision>,
+    /// Whether it could not judge by the policy that most nodes have.
+    refused: AtomicBool,
     /// What it calls itself in its verdicts.
     name: ArcSwapOption<String>,
 }
@@ -57,6 +61,8 @@ impl Node {
             standing: Standing::new(),
             counts: NodeCounts::default(),
             hinted: AtomicBool::new(true),
+            revision: ArcSwapOption::empty(),
+            refused: AtomicBool::new(false),
             name: ArcSwapOption::empty(),
         }
     }
@@ -73,6 +79,38 @@ impl Node {
             .load()
             .as_ref()
             .is_some_and(|known| known.as_str() == name)
+    }
+
+    /// It has this policy in force now.
+    pub(super) fn has(&self, revision: &Revision) {
+        let known = self.revision.load();
+        if known.as_ref().is_none_or(|known| **known != *revision) {
+            self.revision.store(Some(Arc::new(revision.clone())));
+            self.forgive();
+        }
+    }
+
+    /// The policy that it has in force; `None` while that was not heard.
+    pub(super) fn revision(&self) -> Option<Arc<Revision>> {
+        self.revision.load_full()
+    }
+
+    /// Whether it is not asked for its policy's sake.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Another policy counts now, which it may be able to judge by, or it has another one.
+    pub(super) fn forgive(&self) {
+        if self.refused.swap(false, Ordering::Relaxed) {
+            // That it could not judge is no sign of how fast it is.
+            self.load.forget(Instant::now());
+        }
+    }
+
+    /// `true` when it was not refused before.
+    pub(super) fn refuse(&self) -> bool {
+        !self.refused.swap(true, Ordering::Relaxed)
     }
 
     fn signs(&self, name: &str) {
@@ -148,6 +186,7 @@ impl Visit {
                 Outcome::Answered
             }
             Err(CallError::UnknownRevision(_)) => {
+                pool.does_not_know(node, self.call.revision());
                 node.load.penalise(now);
                 Outcome::Answered
             }

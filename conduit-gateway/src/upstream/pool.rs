@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use millrace_proto::CallError;
-use tokio::sync::Notify;
+use millrace_proto::{CallError, Revision};
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tower::retry::budget::{Budget as _, TpsBudget};
 
 use super::UpstreamConfig;
+use super::agreement::{self, Speaker};
 use super::call::{Call, Journey};
 use super::limit;
 use super::metrics::PoolCounts;
@@ -32,6 +33,10 @@ pub(super) struct Pool {
     hedges: TpsBudget,
     /// Told when a node is no longer sound, or is one again.
     pub(super) changed: Notify,
+    /// The policy that counts for all clients; `None` while no node has told any.
+    pub(super) agreed: watch::Sender<Option<Revision>>,
+    /// Whom nodes are asked for the plan of, to learn which policy they have; `None` while nobody is served.
+    pub(super) speaker: watch::Sender<Option<Speaker>>,
     next_id: AtomicU64,
     room: Notify,
     waiting: AtomicUsize,
@@ -71,6 +76,8 @@ impl Pool {
             retries: budget(config.retry_share),
             hedges: budget(config.hedge_share),
             changed: Notify::new(),
+            agreed: watch::Sender::new(None),
+            speaker: watch::Sender::new(None),
             next_id: AtomicU64::new(1),
             room: Notify::new(),
             waiting: AtomicUsize::new(0),
@@ -132,7 +139,7 @@ impl Pool {
             if call.journey.has_visited(node.id) {
                 continue;
             }
-            if !self.is_sound(node, patience, now) {
+            if node.is_refused() || !self.is_sound(node, patience, now) {
                 rest.push(node);
             } else if node.limit.has_room() {
                 free.push(node);
@@ -218,12 +225,67 @@ impl Pool {
         }
     }
 
+    /// A node has this policy in force.
+    pub(super) fn hears(&self, node: &Node, revision: &Revision) {
+        node.has(revision);
+        self.agree();
+    }
+
+    /// Finds out which policy counts, after something has changed.
+    pub(super) fn agree(&self) {
+        let nodes = self.nodes.load();
+        let serving = nodes.iter().filter(|node| node.standing.serves());
+        let revisions: Vec<_> = serving.filter_map(|node| node.revision()).collect();
+        let Some(revision) = agreement::agreed(revisions.iter().map(AsRef::as_ref)) else {
+            // Whoever comes next is likely to have what was there last.
+            return;
+        };
+        self.agreed.send_if_modified(|agreed| {
+            let changed = agreed.as_ref() != Some(&revision);
+            if changed {
+                tracing::info!(revision = revision.short(), "the nodes' policy");
+                *agreed = Some(revision);
+                nodes.iter().for_each(|node| node.forgive());
+            }
+            changed
+        });
+    }
+
+    /// Whether it has another policy in force than the one that counts.
+    pub(super) fn differs(&self, node: &Node) -> bool {
+        let agreed = self.agreed.borrow();
+        match (agreed.as_ref(), node.revision()) {
+            (Some(agreed), Some(revision)) => *revision != *agreed,
+            _ => false,
+        }
+    }
+
+    /// A node has said that it does not know the policy that a message is pinned to. If that is the one that counts, and
+    /// the node has another, it is not asked until either changes. A message may also be older than what it knows.
+    pub(super) fn does_not_know(&self, node: &Node, revision: Option<&Revision>) {
+        let counts = |revision: &&Revision| self.agreed.borrow().as_ref() == Some(*revision);
+        let Some(revision) = revision.filter(counts) else {
+            return;
+        };
+        if self.differs(node) && node.refuse() {
+            let its = node.revision();
+            tracing::warn!(
+                node = %node.address,
+                its = its.as_ref().map(|its| its.short()),
+                nodes = revision.short(),
+                "a node has another policy than most nodes, and is not asked; give all nodes the same policy folder, or \
+                 publish the policy in etcd"
+            );
+        }
+    }
+
     /// Its health serves.
     pub(super) fn serves(&self, node: &Arc<Node>) {
         if node.standing.health(true) {
             tracing::info!(node = %node.address, "a node is in: its health serves");
             // What is connected to anew may be another process.
             self.admit(node);
+            self.agree();
             self.changed.notify_one();
             self.room_for_all();
         }
@@ -233,6 +295,7 @@ impl Pool {
     pub(super) fn is_out(&self, node: &Arc<Node>, reason: &str) {
         if node.standing.health(false) {
             tracing::warn!(node = %node.address, reason, "a node is out");
+            self.agree();
             self.changed.notify_one();
             // Who waits for room there is to look elsewhere.
             self.room_for_all();
@@ -316,13 +379,14 @@ impl Drop for Waiting<'_> {
 /// Whether a node may be asked beside a slow one. One that is ejected may: if it answers it is well again, and if it
 /// does not, nothing is lost.
 fn may_be_second(node: &Node) -> bool {
-    node.standing.serves() && node.limit.has_room()
+    node.standing.serves() && node.limit.has_room() && !node.is_refused()
 }
 
-/// Those whose health serves first, and those with the fewest failures.
-fn least_bad(node: &Node) -> (bool, u32, usize) {
+/// Those whose health serves and who know the policy first, and those with the fewest failures.
+fn least_bad(node: &Node) -> (bool, bool, u32, usize) {
     let standing = &node.standing;
     (
+        node.is_refused(),
         !standing.serves(),
         standing.failures(),
         node.limit.in_flight(),

@@ -3,19 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use millrace_client::{CallOptions, Content};
 use millrace_proto::{
-    CallError, ClientName, Direction, ScreenRequest, Settlement, Transaction, Verdict,
+    CallError, ClientName, Direction, Plan, ScreenRequest, Settlement, Transaction, Verdict,
 };
 use millrace_runtime::metrics::Metrics;
 use millrace_runtime::trace_context;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tower::ServiceExt as _;
 
 use super::call::{Call, Question};
 use super::discovery::Source;
 use super::node::Node;
+use super::plans::PlanSink;
 use super::pool::Pool;
 use super::settle::Settler;
 use super::stack::{Stack, stack};
@@ -34,6 +36,8 @@ const SETTLE_DEADLINE: Duration = Duration::from_secs(10);
 /// Between tries to hear a plan.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A policy that was published is not in force on all nodes at the same moment.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Nodes {
     pub(super) fn new(sources: Vec<Source>, config: UpstreamConfig) -> Self {
@@ -94,20 +98,28 @@ impl Nodes {
             .settle(node.client.clone(), settlement, options);
     }
 
-    /// A plan is told by whichever node is sound; when it is not any more, another is asked. A broken stream leaves
-    /// the last plan.
+    /// A plan is told by whichever node is sound and has the policy that counts; when it is not or has not any more,
+    /// another is asked. A broken stream leaves the last plan.
     pub(super) fn follow(
         self: &Arc<Self>,
         client: &ClientName,
         direction: Direction,
         sized: bool,
     ) -> Plans {
+        self.pool.speaker.send_if_modified(|speaker| {
+            let first = speaker.is_none();
+            speaker.get_or_insert_with(|| (client.clone(), direction));
+            first
+        });
         let (nodes, name) = (Arc::downgrade(self), client.clone());
         Plans::new(None, sized, move |sink| async move {
             let mut pause = FIRST_PAUSE;
             let mut last = None;
             loop {
-                let Some(node) = nodes.upgrade().map(|nodes| nodes.any(last)) else {
+                let Some((node, pool)) = nodes
+                    .upgrade()
+                    .map(|nodes| (nodes.any(last), nodes.pool.clone()))
+                else {
                     return;
                 };
                 let Some(node) = node else {
@@ -115,35 +127,15 @@ impl Nodes {
                     continue;
                 };
                 last = Some(node.id);
+                let told = Told {
+                    client: &name,
+                    node: &node,
+                    pool,
+                    sink: &sink,
+                };
                 let problem = match node.client.watch_plan(&name, direction).await {
                     Err(error) => error,
-                    Ok(plans) => {
-                        let mut plans = std::pin::pin!(plans);
-                        let mut unsound = std::pin::pin!(unsound(&node));
-                        loop {
-                            let plan = tokio::select! {
-                                biased;
-                                plan = plans.next() => plan,
-                                () = &mut unsound => {
-                                    break CallError::Unavailable("the node is not sound".to_owned());
-                                }
-                            };
-                            match plan {
-                                Some(Ok(plan)) => {
-                                    pause = FIRST_PAUSE;
-                                    tracing::info!(
-                                        client = %name, node = %node.address, revision = plan.revision.short(),
-                                        "the policy's plan"
-                                    );
-                                    sink.put(&plan);
-                                }
-                                Some(Err(error)) => break error,
-                                None => {
-                                    break CallError::Unavailable("the stream ended".to_owned());
-                                }
-                            }
-                        }
-                    }
+                    Ok(plans) => told.follow(plans, &mut pause).await,
                 };
                 tracing::debug!(client = %name, node = %node.address, %problem, "no plan from this node");
                 sink.lost();
@@ -158,16 +150,19 @@ impl Nodes {
         })
     }
 
-    /// Any sound node, another than `last` if there is one; without a sound one, any.
+    /// Any sound node that has the policy that counts, another than `last` if there is one; without a sound one, any.
     fn any(&self, last: Option<u64>) -> Option<Arc<Node>> {
         let nodes = self.pool.nodes.load();
         let sound = |node: &&Arc<Node>| node.standing.is_sound();
+        let agrees = |node: &&Arc<Node>| sound(node) && !self.pool.differs(node);
         let other = |node: &&Arc<Node>| Some(node.id) != last;
         let of = |wanted: &dyn Fn(&&Arc<Node>) -> bool| {
             let found: Vec<_> = nodes.iter().filter(wanted).collect();
             (!found.is_empty()).then(|| found[self.pool.random.below(found.len())].clone())
         };
-        of(&|node| sound(node) && other(node))
+        of(&|node| agrees(node) && other(node))
+            .or_else(|| of(&agrees))
+            .or_else(|| of(&|node| sound(node) && other(node)))
             .or_else(|| of(&sound))
             .or_else(|| of(&other))
             .or_else(|| of(&|_| true))
@@ -177,7 +172,77 @@ impl Nodes {
         let nodes = self.pool.nodes.load();
         nodes
             .iter()
-            .any(|node| node.id != id && node.standing.is_sound())
+            .any(|node| node.id != id && node.standing.is_sound() && !self.pool.differs(node))
+    }
+}
+
+/// A client's plan, as one node tells it.
+struct Told<'a> {
+    client: &'a ClientName,
+    node: &'a Node,
+    pool: Arc<Pool>,
+    sink: &'a PlanSink,
+}
+
+impl Told<'_> {
+    /// Puts each plan of the policy that counts in force, until another node has to tell: why is the result.
+    async fn follow(
+        &self,
+        plans: impl Stream<Item = Result<Plan, CallError>>,
+        pause: &mut Duration,
+    ) -> CallError {
+        let ended = |text: &str| CallError::Unavailable(text.to_owned());
+        let mut plans = std::pin::pin!(plans);
+        let mut unsound = std::pin::pin!(unsound(self.node));
+        let mut agreed = self.pool.agreed.subscribe();
+        let mut told: Option<Plan> = None;
+        let mut in_force = None;
+        // Since when the node has another policy than most.
+        let mut alone: Option<Instant> = None;
+        loop {
+            let patience = alone.map(|since| since + PATIENCE);
+            tokio::select! {
+                biased;
+                next = plans.next() => match next {
+                    Some(Ok(next)) => {
+                        *pause = FIRST_PAUSE;
+                        self.pool.hears(self.node, &next.revision);
+                        told = Some(next);
+                    }
+                    Some(Err(error)) => return error,
+                    None => return ended("the stream ended"),
+                },
+                () = &mut unsound => return ended("the node is not sound"),
+                // Its sender is in the pool, and so is here as long as this.
+                _ = agreed.changed() => {}
+                () = until(patience) => return ended("it has another policy than most nodes"),
+            }
+            let Some(plan) = &told else { continue };
+            let counts = agreed.borrow_and_update().clone();
+            if counts.is_some_and(|counts| counts != plan.revision) {
+                if in_force.is_none() {
+                    return ended("it has another policy than most nodes");
+                }
+                alone.get_or_insert_with(Instant::now);
+                continue;
+            }
+            alone = None;
+            if in_force.as_ref() != Some(plan) {
+                tracing::info!(
+                    client = %self.client, node = %self.node.address, revision = plan.revision.short(),
+                    "the policy's plan"
+                );
+                self.sink.put(plan);
+                in_force = Some(plan.clone());
+            }
+        }
+    }
+}
+
+async fn until(end: Option<Instant>) {
+    match end {
+        Some(end) => tokio::time::sleep_until(end).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,9 +1,12 @@
 //! Whose fault a failed call is: what the server said, or what became of the connection.
 
 use std::error::Error;
+use std::io;
 
 use millrace_proto::CallError;
 use tonic::{ConnectError, Status, TimeoutExpired};
+
+use crate::preface;
 
 /// What a status says. One that the server has sent means what it says; one that was made here tells whether the
 /// server can have begun with the call, and so may be lost because of it.
@@ -17,7 +20,7 @@ pub(crate) fn error(status: Status) -> CallError {
 }
 
 enum Cause {
-    /// There was no connection, or the server said that it did not take the call.
+    /// There was no connection, the call was not sent, or the server said that it did not take it.
     NotReached,
     Late,
     /// The connection broke, or the server reset the call.
@@ -33,6 +36,17 @@ fn cause(error: &(dyn Error + 'static)) -> Option<Cause> {
         }
         if error.is::<TimeoutExpired>() {
             return Some(Cause::Late);
+        }
+        if let Some(hyper) = error.downcast_ref::<hyper::Error>()
+            && hyper.is_canceled()
+        {
+            return Some(Cause::NotReached);
+        }
+        // What hyper makes of an h2 error that is one of the connection.
+        if let Some(io) = error.downcast_ref::<io::Error>()
+            && preface::is_unheard(io)
+        {
+            return Some(Cause::NotReached);
         }
         if let Some(h2) = error.downcast_ref::<h2::Error>() {
             // RFC 9113 §8.7: neither was processed.

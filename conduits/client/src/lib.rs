@@ -8,6 +8,7 @@ mod content;
 mod fault;
 mod health;
 pub mod once;
+mod preface;
 
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ use millrace_proto::pb::processing_service_client::ProcessingServiceClient;
 use millrace_proto::{
     CallError, ClientName, Direction, Plan, ScreenRequest, Settlement, Transaction, Verdict, pb,
 };
+
+use preface::Prefaced;
 
 pub use content::Content;
 
@@ -192,7 +195,9 @@ where
     let address: Uri = uri.parse().map_err(|_| InvalidEndpoint {
         uri: uri.to_owned(),
     })?;
-    let connector = connector.map_request(move |_: Uri| address.clone());
+    let connector = connector
+        .map_request(move |_: Uri| address.clone())
+        .map_response(Prefaced::new);
     Ok(endpoint.connect_with_connector_lazy(connector))
 }
 
