@@ -73,7 +73,7 @@ fn a_certificate_of_another_authority_is_refused() {
         certs.file("ca.pem").display()
     );
     let mut gateway = gateway_with(&tls, &node);
-    let words = "received fatal alert: UnknownCA";
+    let words = "received fatal alert: DecryptError";
     mail_is_put_off(&mut gateway, &mut node, words, "unknown-authority");
 }
 

@@ -15,6 +15,8 @@ use super::standing::Trust;
 /// Between two tries to hear of a node's health.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// So many reasons are told of one node until it is in.
+const MOST_TOLD: usize = 8;
 /// How long an ejected node is left alone, at first and at most.
 const FIRST_EJECTION: Duration = Duration::from_secs(1);
 const LONGEST_EJECTION: Duration = Duration::from_secs(30);
@@ -36,6 +38,8 @@ pub(super) async fn attend(node: Arc<Node>, pool: Arc<Pool>) {
 /// connection: it is made before the first message wants it, and its end is the first sign of a dead node.
 async fn follow(node: &Arc<Node>, pool: &Arc<Pool>) {
     let mut pause = Duration::ZERO;
+    // Why it does not come in, each reason told once.
+    let mut told: Vec<String> = Vec::new();
     loop {
         let problem = match node.client.watch_health().await {
             Err(error) => error,
@@ -47,15 +51,23 @@ async fn follow(node: &Arc<Node>, pool: &Arc<Pool>) {
                             // A connection that was lost is made again at once.
                             pause = Duration::ZERO;
                             pool.serves(node);
+                            told.clear();
                         }
-                        Some(Ok(false)) => pool.is_out(node, "it says that it does not serve"),
+                        Some(Ok(false)) => {
+                            pool.is_out(node, "it says that it does not serve");
+                        }
                         Some(Err(error)) => break error,
                         None => break CallError::Unavailable("the health stream ended".to_owned()),
                     }
                 }
             }
         };
-        pool.is_out(node, &problem.to_string());
+        let reason = problem.to_string();
+        let was_in = pool.is_out(node, &reason);
+        if !was_in && told.len() < MOST_TOLD && !told.contains(&reason) {
+            tracing::warn!(node = %node.address, reason, "a node is not in");
+            told.push(reason);
+        }
         // All gateways have lost the node at the same moment: they do not come back at the same moment.
         tokio::time::sleep(pause.mul_f64(0.5 + pool.random.share() / 2.0)).await;
         pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);

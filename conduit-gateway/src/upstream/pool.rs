@@ -291,17 +291,17 @@ impl Pool {
         }
     }
 
-    /// Its health does not serve, or is not heard any more.
-    pub(super) fn is_out(&self, node: &Arc<Node>, reason: &str) {
-        if node.standing.health(false) {
+    /// Its health does not serve, or is not heard any more. `true` when it did before.
+    pub(super) fn is_out(&self, node: &Arc<Node>, reason: &str) -> bool {
+        let was_in = node.standing.health(false);
+        if was_in {
             tracing::warn!(node = %node.address, reason, "a node is out");
             self.agree();
             self.changed.notify_one();
             // Who waits for room there is to look elsewhere.
             self.room_for_all();
-        } else {
-            tracing::debug!(node = %node.address, reason, "a node is still out");
         }
+        was_in
     }
 
     /// How many messages the nodes are asked about at once: what those that are sound have earned; what they all

@@ -1,17 +1,15 @@
 //! Whose fault a failed call is: what the server said, or what became of the connection.
 
 use std::error::Error;
-use std::io;
 
 use millrace_proto::CallError;
 use tonic::{ConnectError, Status, TimeoutExpired};
 
-use crate::preface;
-
 /// What a status says. One that the server has sent means what it says; one that was made here tells whether the
-/// server can have begun with the call, and so may be lost because of it.
-pub(crate) fn error(status: Status) -> CallError {
+/// server can have begun with the call, and so may be lost because of it: it cannot where it was not `heard`.
+pub(crate) fn error(status: Status, heard: bool) -> CallError {
     match status.source().and_then(cause) {
+        Some(Cause::Broken) if !heard => CallError::Unavailable(text(&status)),
         None => status.into(),
         Some(Cause::NotReached) => CallError::Unavailable(text(&status)),
         Some(Cause::Late) => CallError::Deadline,
@@ -39,12 +37,6 @@ fn cause(error: &(dyn Error + 'static)) -> Option<Cause> {
         }
         if let Some(hyper) = error.downcast_ref::<hyper::Error>()
             && hyper.is_canceled()
-        {
-            return Some(Cause::NotReached);
-        }
-        // What hyper makes of an h2 error that is one of the connection.
-        if let Some(io) = error.downcast_ref::<io::Error>()
-            && preface::is_unheard(io)
         {
             return Some(Cause::NotReached);
         }

@@ -26,14 +26,20 @@ impl Client {
     pub async fn watch_health(
         &self,
     ) -> Result<BoxStream<'static, Result<bool, CallError>>, CallError> {
-        match self.health().watch(request()).await {
-            Ok(response) => Ok(response
+        let answer = async {
+            match self.health().watch(request()).await {
+                Err(status) if status.code() == Code::Unimplemented => Ok(None),
+                other => other.map(Some),
+            }
+        };
+        let told = |status| fault::error(status, true);
+        Ok(match self.heard(answer).await? {
+            Some(response) => response
                 .into_inner()
-                .map(|item| item.map(|health| serves(&health)).map_err(fault::error))
-                .boxed()),
-            Err(status) if status.code() == Code::Unimplemented => Ok(self.poll().boxed()),
-            Err(status) => Err(fault::error(status)),
-        }
+                .map(move |item| item.map(|health| serves(&health)).map_err(told))
+                .boxed(),
+            None => self.poll().boxed(),
+        })
     }
 
     /// Whether the endpoint says that it serves now.
@@ -41,12 +47,15 @@ impl Client {
     /// # Errors
     /// The call failed.
     pub async fn check_health(&self) -> Result<bool, CallError> {
-        match self.health().check(request()).await {
-            Ok(response) => Ok(serves(&response.into_inner())),
-            Err(status) if status.code() == Code::Unimplemented => Ok(true),
-            Err(status) if status.code() == Code::NotFound => Ok(false),
-            Err(status) => Err(fault::error(status)),
-        }
+        let answer = async {
+            match self.health().check(request()).await {
+                Ok(response) => Ok(serves(&response.into_inner())),
+                Err(status) if status.code() == Code::Unimplemented => Ok(true),
+                Err(status) if status.code() == Code::NotFound => Ok(false),
+                Err(status) => Err(status),
+            }
+        };
+        self.heard(answer).await
     }
 
     fn poll(&self) -> impl futures_util::Stream<Item = Result<bool, CallError>> + Send + use<> {

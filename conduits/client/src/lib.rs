@@ -10,6 +10,7 @@ mod health;
 pub mod once;
 mod preface;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
@@ -25,7 +26,7 @@ use millrace_proto::{
     CallError, ClientName, Direction, Plan, ScreenRequest, Settlement, Transaction, Verdict, pb,
 };
 
-use preface::Prefaced;
+use preface::{Line, Prefaced};
 
 pub use content::Content;
 
@@ -34,6 +35,7 @@ pub use content::Content;
 #[derive(Debug, Clone)]
 pub struct Client {
     channel: Channel,
+    line: Option<Arc<Line>>,
 }
 
 /// How long a call may take, and what travels beside it.
@@ -78,7 +80,10 @@ impl Client {
         };
         let endpoint = endpoint(uri).filter(|_| uri.starts_with("http://"));
         let channel = endpoint.ok_or_else(invalid)?.connect_lazy();
-        Ok(Self::new(channel))
+        Ok(Self {
+            channel,
+            line: None,
+        })
     }
 
     /// The same, over connections that `connector` makes: it is given the endpoint's address, `https://` where TLS
@@ -92,11 +97,11 @@ impl Client {
         C::Response: rt::Read + rt::Write + Send + Unpin,
         C::Future: Send,
     {
-        channel(uri, connector).map(Self::new)
-    }
-
-    fn new(channel: Channel) -> Self {
-        Self { channel }
+        let (channel, line) = line(uri, connector)?;
+        Ok(Self {
+            channel,
+            line: Some(line),
+        })
     }
 
     /// What the policy wants of this client: one plan at once, another at each
@@ -113,11 +118,13 @@ impl Client {
             client: client.as_str().to_owned(),
             direction: pb::Direction::from(direction).into(),
         };
-        let answer = self.service().watch_plan(request).await;
-        let stream = answer.map_err(fault::error)?.into_inner();
+        let stream = self
+            .heard(self.service().watch_plan(request))
+            .await?
+            .into_inner();
         Ok(stream.map(|item| {
             let plan = item
-                .map_err(fault::error)?
+                .map_err(|status| fault::error(status, true))?
                 .plan
                 .ok_or_else(|| malformed("plan is missing"))?;
             plan.try_into().map_err(malformed)
@@ -135,7 +142,9 @@ impl Client {
     ) -> Result<Verdict, CallError> {
         let deadline = options.deadline;
         let request = options.apply(pb::ScreenRequest::from(request.clone()));
-        let answer = within(deadline, self.service().screen(request)).await?;
+        let answer = self
+            .within(deadline, self.service().screen(request))
+            .await?;
         verdict(answer.into_inner().verdict)
     }
 
@@ -152,7 +161,9 @@ impl Client {
         let deadline = options.deadline;
         let frames = content.frames(transaction, options.overloaded);
         let request = options.apply(frames);
-        let answer = within(deadline, self.service().process(request)).await?;
+        let answer = self
+            .within(deadline, self.service().process(request))
+            .await?;
         verdict(answer.into_inner().verdict)
     }
 
@@ -168,8 +179,33 @@ impl Client {
     ) -> Result<(), CallError> {
         let deadline = options.deadline;
         let request = options.apply(pb::SettleRequest::from(settlement));
-        within(deadline, self.service().settle(request)).await?;
+        self.within(deadline, self.service().settle(request))
+            .await?;
         Ok(())
+    }
+
+    /// The server ends a call in time on its own; this is for one that does not answer at all.
+    async fn within<T>(
+        &self,
+        deadline: Duration,
+        call: impl Future<Output = Result<T, tonic::Status>>,
+    ) -> Result<T, CallError> {
+        match tokio::time::timeout(deadline, self.heard(call)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(CallError::Deadline),
+        }
+    }
+
+    /// A call, and whether a server can have heard it that was lost.
+    async fn heard<T>(
+        &self,
+        call: impl Future<Output = Result<T, tonic::Status>>,
+    ) -> Result<T, CallError> {
+        let line = self.line.as_deref().map(|line| (line, line.now()));
+        call.await.map_err(|status| {
+            let heard = line.is_none_or(|(line, since)| line.was_heard(since));
+            fault::error(status, heard)
+        })
     }
 
     fn service(&self) -> ProcessingServiceClient<Channel> {
@@ -188,6 +224,16 @@ where
     C::Response: rt::Read + rt::Write + Send + Unpin,
     C::Future: Send,
 {
+    line(uri, connector).map(|(channel, _)| channel)
+}
+
+/// A channel, and what is heard over it.
+fn line<C>(uri: &str, connector: C) -> Result<(Channel, Arc<Line>), InvalidEndpoint>
+where
+    C: Service<Uri, Error: std::error::Error + Send + Sync + 'static> + Send + 'static,
+    C::Response: rt::Read + rt::Write + Send + Unpin,
+    C::Future: Send,
+{
     let endpoint = endpoint(uri).ok_or_else(|| InvalidEndpoint {
         uri: uri.to_owned(),
     })?;
@@ -195,10 +241,12 @@ where
     let address: Uri = uri.parse().map_err(|_| InvalidEndpoint {
         uri: uri.to_owned(),
     })?;
+    let line = Arc::new(Line::default());
+    let heard = line.clone();
     let connector = connector
         .map_request(move |_: Uri| address.clone())
-        .map_response(Prefaced::new);
-    Ok(endpoint.connect_with_connector_lazy(connector))
+        .map_response(move |connection| Prefaced::new(connection, heard.clone()));
+    Ok((endpoint.connect_with_connector_lazy(connector), line))
 }
 
 fn endpoint(uri: &str) -> Option<Endpoint> {
@@ -237,18 +285,6 @@ impl CallOptions {
         *request.metadata_mut() = self.metadata;
         request.set_timeout(self.deadline);
         request
-    }
-}
-
-/// The server ends a call in time on its own; this is for one that does not
-/// answer at all.
-async fn within<T>(
-    deadline: Duration,
-    call: impl Future<Output = Result<T, tonic::Status>>,
-) -> Result<T, CallError> {
-    match tokio::time::timeout(deadline, call).await {
-        Ok(answer) => answer.map_err(fault::error),
-        Err(_) => Err(CallError::Deadline),
     }
 }
 

@@ -7,34 +7,73 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 
-/// A connection whose errors are of the kind [`UNHEARD`] until the server's preface has begun.
+/// What was heard of an endpoint over its connections, of which there is one at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Line {
+    /// Whether the server has spoken on the last connection.
+    speaks: AtomicBool,
+    /// Connections on which it has.
+    spoke: AtomicUsize,
+}
+
+/// A moment of a [`Line`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    speaks: bool,
+    spoke: usize,
+}
+
+/// A connection that takes note of the server's preface.
 #[derive(Debug)]
 pub(crate) struct Prefaced<C> {
     connection: C,
     heard: bool,
+    line: Arc<Line>,
 }
 
-/// Of a connection that was made, the system never tells this.
-const UNHEARD: io::ErrorKind = io::ErrorKind::ConnectionRefused;
 /// Where the type stands in a frame's head, and the type of SETTINGS (RFC 9113 §4.1, §6.5).
 const TYPE: usize = 3;
 const SETTINGS: u8 = 4;
 
-/// Whether this is the error of a connection on which the server has not said anything.
-pub(crate) fn is_unheard(error: &io::Error) -> bool {
-    error.kind() == UNHEARD
+impl Line {
+    pub(crate) fn now(&self) -> Moment {
+        Moment {
+            speaks: self.speaks.load(Ordering::Acquire),
+            spoke: self.spoke.load(Ordering::Acquire),
+        }
+    }
+
+    /// Whether the server may have heard a call that began at this moment.
+    pub(crate) fn was_heard(&self, since: Moment) -> bool {
+        since.speaks || self.spoke.load(Ordering::Acquire) != since.spoke
+    }
+
+    fn hears(&self) {
+        self.spoke.fetch_add(1, Ordering::Release);
+        self.speaks.store(true, Ordering::Release);
+    }
 }
 
 impl<C> Prefaced<C> {
-    pub(crate) fn new(connection: C) -> Self {
+    /// A connection that was just made.
+    pub(crate) fn new(connection: C, line: Arc<Line>) -> Self {
+        line.speaks.store(false, Ordering::Release);
         Self {
             connection,
             heard: false,
+            line,
         }
+    }
+
+    fn hears(&mut self) {
+        self.heard = true;
+        self.line.hears();
     }
 }
 
@@ -49,23 +88,23 @@ impl<C: Read + Unpin> Prefaced<C> {
         let mut first = [0; 1024];
         let room = first.len().min(buffer.remaining());
         let mut read = ReadBuf::new(&mut first[..room]);
-        let result = ready!(Pin::new(&mut self.connection).poll_read(context, read.unfilled()));
-        result.map_err(unheard)?;
+        ready!(Pin::new(&mut self.connection).poll_read(context, read.unfilled()))?;
         let bytes = read.filled();
-        match bytes.get(TYPE) {
-            _ if bytes.is_empty() => Poll::Ready(Err(unheard("the server closed the connection"))),
-            Some(&SETTINGS) => {
-                self.heard = true;
-                buffer.put_slice(bytes);
-                Poll::Ready(Ok(()))
-            }
-            _ => Poll::Ready(Err(unheard(
-                "the server does not speak HTTP/2: is TLS wanted, or another service on this port?",
-            ))),
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(()));
         }
+        if bytes.get(TYPE) != Some(&SETTINGS) {
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the server does not speak HTTP/2: is TLS wanted, or another service on this port?",
+            )));
+        }
+        buffer.put_slice(bytes);
+        self.hears();
+        Poll::Ready(Ok(()))
     }
 
-    /// What the failure of a write means. What the server may have said before is still to be read.
+    /// After a write has failed: what the server said before that is still to be read, and may be its preface.
     fn unwritten(&mut self, context: &mut Context<'_>, error: io::Error) -> io::Error {
         if self.heard {
             return error;
@@ -73,10 +112,13 @@ impl<C: Read + Unpin> Prefaced<C> {
         let mut first = [0; 64];
         let mut read = ReadBuf::new(&mut first);
         match Pin::new(&mut self.connection).poll_read(context, read.unfilled()) {
-            Poll::Ready(Ok(())) if read.filled().get(TYPE) == Some(&SETTINGS) => error,
+            Poll::Ready(Ok(())) if read.filled().get(TYPE) == Some(&SETTINGS) => {
+                self.hears();
+                error
+            }
             // It says why: that it does not believe our certificate, say.
-            Poll::Ready(Err(reason)) => unheard(reason),
-            Poll::Ready(Ok(())) | Poll::Pending => unheard(error),
+            Poll::Ready(Err(reason)) => reason,
+            Poll::Ready(Ok(())) | Poll::Pending => error,
         }
     }
 }
@@ -129,8 +171,4 @@ impl<C: Read + Write + Unpin> Write for Prefaced<C> {
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().connection).poll_shutdown(context)
     }
-}
-
-fn unheard(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
-    io::Error::new(UNHEARD, reason)
 }
