@@ -1,24 +1,29 @@
-//! Three nodes and two gateways, and what can happen to them.
+//! Three nodes and two gateways, which share a policy and find each other in an etcd of three members, and what can
+//! happen to all of them.
 
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use millrace_tests::etcd::Etcd;
+use millrace_tests::member::{self, Member};
 use millrace_tests::policy::PolicyFolder;
 use millrace_tests::process::Process;
-use millrace_tests::servers::{Gateway, Node, Upstream, binary};
+use millrace_tests::servers::{Gateway, Upstream, binary};
 use millrace_tests::traffic;
 use tempfile::TempDir;
 
 pub(crate) struct Cluster {
     policy: PolicyFolder,
     policies: u32,
-    upstream: Upstream,
-    nodes: Vec<Member<Node>>,
-    gateways: Vec<Member<Gateway>>,
+    etcd: Etcd,
+    /// The member of etcd that is down, and until when.
+    etcd_trouble: Option<(usize, Instant)>,
+    nodes: Vec<Troubled<Member>>,
+    gateways: Vec<Troubled<Gateway>>,
 }
 
 /// A server, and when what befell it is over.
-struct Member<T> {
+struct Troubled<T> {
     server: T,
     trouble: Option<(Trouble, Instant)>,
 }
@@ -41,15 +46,18 @@ const TROUBLE: std::ops::Range<u64> = 100..2500;
 impl Cluster {
     pub(crate) fn start() -> Self {
         let policy = PolicyFolder::of(traffic::POLICY);
-        let nodes = [(); 3].map(|()| Node::start(policy.path()));
-        let upstream = Upstream::Nodes(nodes.iter().map(Node::port).collect());
-        let gateways = [(); 2].map(|()| Gateway::start(&upstream));
+        let etcd = Etcd::start_three();
+        member::publish(policy.path(), &etcd);
+        let nodes = ["one", "two", "three"].map(|name| Member::start(name, &etcd));
+        let section = etcd.section("");
+        let gateways = [(); 2].map(|()| Gateway::start_with(&Upstream::Configured, &[], &section));
         Self {
             policy,
             policies: 0,
-            upstream,
-            nodes: nodes.into_iter().map(Member::new).collect(),
-            gateways: gateways.into_iter().map(Member::new).collect(),
+            etcd,
+            etcd_trouble: None,
+            nodes: nodes.into_iter().map(Troubled::new).collect(),
+            gateways: gateways.into_iter().map(Troubled::new).collect(),
         }
     }
 
@@ -89,7 +97,7 @@ impl Cluster {
             rng.usize(..self.nodes.len()),
             rng.usize(..self.gateways.len()),
         );
-        match rng.u8(..10) {
+        match rng.u8(..12) {
             0..4 => self.nodes[node].suffers(Trouble::Killed, for_long, &format!("node {node}")),
             4..7 => self.nodes[node].suffers(Trouble::Stopped, for_long, &format!("node {node}")),
             7 => {
@@ -100,13 +108,30 @@ impl Cluster {
                 let name = format!("gateway {gateway}");
                 self.gateways[gateway].suffers(Trouble::Stopped, for_long, &name)
             }
+            9 | 10 => self.etcd_suffers(rng, for_long),
             _ => {
                 self.policies += 1;
                 let text = format!("{}\n# change {}\n", traffic::POLICY, self.policies);
                 self.policy.replace(&text);
-                format!("policy {} is put in place", self.policies)
+                member::publish(self.policy.path(), &self.etcd);
+                format!("policy {} is published", self.policies)
             }
         }
+    }
+
+    /// A member of etcd is killed, the one that leads as often as not: two stay, which is enough.
+    fn etcd_suffers(&mut self, rng: &mut Rng, for_long: Duration) -> String {
+        if self.etcd_trouble.is_some() {
+            return "etcd has trouble enough".to_owned();
+        }
+        let member = if rng.bool() {
+            self.etcd.leader()
+        } else {
+            rng.usize(..3)
+        };
+        self.etcd.kill(member);
+        self.etcd_trouble = Some((member, Instant::now() + for_long));
+        format!("member {member} of etcd is killed for {for_long:?}")
     }
 
     /// Everything ends that was wrong.
@@ -118,9 +143,16 @@ impl Cluster {
     }
 
     fn what_is_over_ends(&mut self, all: bool) {
+        let over = |(_, end): &mut (usize, Instant)| all || *end <= Instant::now();
+        if self.etcd_trouble.take_if(over).is_some() {
+            self.etcd.start_again();
+        }
         for node in &mut self.nodes {
             match node.over(all) {
-                Some(Trouble::Killed) => node.server.start_again(),
+                Some(Trouble::Killed) => {
+                    node.server.launch_again();
+                    node.server.wait_until_ready();
+                }
                 Some(Trouble::Stopped) => node.server.process.resume(),
                 None => {}
             }
@@ -128,7 +160,7 @@ impl Cluster {
         for gateway in &mut self.gateways {
             match gateway.over(all) {
                 // Not until it is ready: no node may be there just now.
-                Some(Trouble::Killed) => gateway.server.launch_again(&self.upstream),
+                Some(Trouble::Killed) => gateway.server.launch_again(&Upstream::Configured),
                 Some(Trouble::Stopped) => gateway.server.process.resume(),
                 None => {}
             }
@@ -136,7 +168,7 @@ impl Cluster {
     }
 }
 
-impl<T> Member<T> {
+impl<T> Troubled<T> {
     fn new(server: T) -> Self {
         Self {
             server,
@@ -151,7 +183,7 @@ impl<T> Member<T> {
     }
 }
 
-impl<T: HasProcess> Member<T> {
+impl<T: HasProcess> Troubled<T> {
     fn suffers(&mut self, trouble: Trouble, for_long: Duration, name: &str) -> String {
         if self.trouble.is_some() {
             return format!("{name} has trouble enough");
@@ -169,7 +201,7 @@ trait HasProcess {
     fn process(&mut self) -> &mut Process;
 }
 
-impl HasProcess for Node {
+impl HasProcess for Member {
     fn process(&mut self) -> &mut Process {
         &mut self.process
     }

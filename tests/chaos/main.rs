@@ -1,4 +1,5 @@
-//! A cluster under load while its processes are killed, stopped, started again and given other policies, at random.
+//! A cluster under load while its processes are killed, stopped, started again and given other policies, and members
+//! of its etcd are killed, at random.
 //!
 //! `make chaos` runs it for CHAOS_SECONDS (60), `make test` for 10. What goes wrong is random by a seed, CHAOS_SEED;
 //! what the machine makes of it in the meantime is not.

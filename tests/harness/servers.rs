@@ -56,6 +56,7 @@ pub struct Gateway {
     pub process: Process,
     milter: Port,
     admin: Port,
+    configuration: String,
     folder: TempDir,
 }
 
@@ -101,11 +102,12 @@ impl Gateway {
             process,
             milter,
             admin,
+            configuration: configuration.to_owned(),
             folder,
         }
     }
 
-    /// Starts another process in place of the one that has ended, on the same ports.
+    /// Starts another process in place of the one that has ended, on the same ports and with the same file.
     ///
     /// # Panics
     /// When it does not become ready.
@@ -122,7 +124,7 @@ impl Gateway {
         self.process = run(
             upstream,
             &[],
-            "",
+            &self.configuration,
             &self.milter,
             &self.admin,
             self.folder.path(),

@@ -1,0 +1,3 @@
+//! The guides, followed: what they tell people to type is run as it is written.
+
+mod the_way_to_a_cluster;
