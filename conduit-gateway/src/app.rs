@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{CommandFactory as _, Parser as _};
@@ -31,6 +32,10 @@ struct Settings {
     config: Config,
     remote: Remote,
 }
+
+/// How long etcd and name servers have to tell of a node before mail is taken all the same. With a socket that systemd
+/// holds, mail servers wait at it already.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
 
 /// The command line's definition: for completions and manual pages.
 #[must_use]
@@ -217,14 +222,16 @@ impl Settings {
         self.document.cluster.clone().map(Etcd::new)
     }
 
-    /// Waits for the first policy, where it is to come from etcd.
+    /// Waits for the first policy, where it is to come from etcd, and for a while until nodes are known.
     async fn upstream(
         &self,
         metrics: &Metrics,
         links: &Links,
     ) -> anyhow::Result<(Upstream, Option<Node>)> {
         if !self.document.embedded {
-            return Ok((self.remote(&links.connector())?, None));
+            let nodes = self.remote(&links.connector())?;
+            nodes.known(FIRST_LOOK).await;
+            return Ok((nodes, None));
         }
         let config = NodeConfig {
             policy: self.document.policy.clone(),
@@ -253,7 +260,11 @@ async fn serve(settings: Settings, systemd: SystemdSockets) -> anyhow::Result<()
 
     // First, for those who ask why it does not serve yet.
     let running_now = readiness.condition("running");
-    running_now.unmet("waiting for a policy");
+    running_now.unmet(if document.embedded {
+        "waiting for a policy"
+    } else {
+        "waiting until a node is known"
+    });
     let admin = Admin::bind(
         document.admin,
         "conduit-gateway",

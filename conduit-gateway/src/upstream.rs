@@ -86,6 +86,14 @@ impl Upstream {
         matches!(self.0, Kind::Embedded(_))
     }
 
+    /// Waits until a node is known, or for so long: whoever takes mail before that has nobody to ask, though there may
+    /// be nodes.
+    pub(crate) async fn known(&self, patience: Duration) {
+        if let Kind::Remote(nodes) = &self.0 {
+            nodes.known(patience).await;
+        }
+    }
+
     /// Has what is counted of nodes told with the process's metrics.
     pub(crate) fn register(&self, metrics: &Metrics) {
         if let Kind::Remote(nodes) = &self.0 {

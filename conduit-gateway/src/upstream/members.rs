@@ -137,7 +137,11 @@ impl Members {
             .collect();
         // An order that does not depend on hashes: the same seed chooses the same nodes.
         nodes.sort_by(|one, other| one.address.cmp(&other.address));
+        let known = !nodes.is_empty();
         self.pool.nodes.store(Arc::new(nodes));
+        self.pool
+            .known
+            .send_if_modified(|before| known && !std::mem::replace(before, true));
         self.pool.agree();
         self.pool.room_for_all();
     }

@@ -31,6 +31,8 @@ pub(super) struct Pool {
     pub(super) counts: PoolCounts,
     pub(super) retries: TpsBudget,
     hedges: TpsBudget,
+    /// Whether a source has told of any node.
+    pub(super) known: watch::Sender<bool>,
     /// Told when a node is no longer sound, or is one again.
     pub(super) changed: Notify,
     /// The policy that counts for all clients; `None` while no node has told any.
@@ -75,6 +77,7 @@ impl Pool {
             counts: PoolCounts::default(),
             retries: budget(config.retry_share),
             hedges: budget(config.hedge_share),
+            known: watch::Sender::new(false),
             changed: Notify::new(),
             agreed: watch::Sender::new(None),
             speaker: watch::Sender::new(None),

@@ -75,6 +75,12 @@ impl Nodes {
         self.stack.clone().oneshot(call).await
     }
 
+    /// Waits until a source has told of a node, or for so long.
+    pub(super) async fn known(&self, patience: Duration) {
+        let mut known = self.pool.known.subscribe();
+        let _ = tokio::time::timeout(patience, known.wait_for(|known| *known)).await;
+    }
+
     /// How many messages the nodes are asked about at once, at most: what the sound ones have earned.
     pub(super) fn admits(&self) -> usize {
         self.pool.admits()
