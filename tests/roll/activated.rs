@@ -5,8 +5,6 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::AsRawFd;
 
 use millrace_tests::admin;
-use millrace_tests::etcd::Etcd;
-use millrace_tests::patience::until;
 use millrace_tests::ports::Port;
 use millrace_tests::process::Process;
 use millrace_tests::servers::binary;
@@ -23,24 +21,24 @@ pub(crate) struct Activated {
 }
 
 impl Activated {
-    /// Starts a gateway of the nodes that are registered there.
-    pub(crate) fn start(etcd: &Etcd) -> Self {
+    /// Starts a gateway of these nodes.
+    pub(crate) fn start(nodes: &[u16]) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
         let flags = FdFlag::empty();
         fcntl(&listener, FcntlArg::F_SETFD(flags)).expect("the socket is ours");
         let admin = Port::reserve();
         let folder = tempfile::tempdir().expect("a temp folder can be made");
-        let file = folder.path().join("gateway.toml");
-        let text = format!(
-            "[drain]\ngrace_seconds = 1\nbound_seconds = 60\n{}",
-            etcd.section("")
-        );
-        std::fs::write(&file, text).expect("the temp folder is ours");
-        let arguments = vec![
+        let mut arguments = vec![
             "--milter=systemd:milter".to_owned(),
             format!("--admin=127.0.0.1:{}", admin.number()),
-            format!("--config={}", file.display()),
         ];
+        for node in nodes {
+            arguments.push(format!("--node=http://127.0.0.1:{node}"));
+        }
+        let file = folder.path().join("gateway.toml");
+        std::fs::write(&file, "[drain]\ngrace_seconds = 1\nbound_seconds = 60\n")
+            .expect("the temp folder is ours");
+        arguments.push(format!("--config={}", file.display()));
         let process = run(&listener, &arguments, &admin, &folder);
         Self {
             process,
@@ -55,13 +53,6 @@ impl Activated {
     pub(crate) fn restart(&mut self) {
         assert!(self.process.terminate().success());
         self.process = run(&self.listener, &self.arguments, &self.admin, &self.folder);
-    }
-
-    /// Waits until the health of so many nodes serves.
-    pub(crate) fn has(&self, nodes: f64) {
-        until("the nodes serve", || {
-            admin::metric(self.admin.number(), "millrace_gateway_node_serving") == nodes
-        });
     }
 
     /// Where mail servers connect.
