@@ -1,6 +1,7 @@
 //! qmail: real callers of its interfaces (mailfront, Postfix's QMQP programs), a real gateway, a node that answers as
 //! the test says.
 
+mod a_gateway_that_is_restarted_loses_nothing;
 mod mail_from_mailfront_is_judged;
 mod qmqp_is_judged_and_passed_on;
 
@@ -11,8 +12,9 @@ use tempfile::TempDir;
 
 /// A gateway that conduits reach over a unix socket.
 struct Conduits {
-    _gateway: Gateway,
+    gateway: Gateway,
     folder: TempDir,
+    configuration: String,
     _port: Port,
 }
 
@@ -32,14 +34,20 @@ impl Conduits {
         );
         let gateway = Gateway::start_with(&nodes(node), &[], &configuration);
         Self {
-            _gateway: gateway,
+            gateway,
             folder,
+            configuration,
             _port: port,
         }
     }
 
     fn endpoint(&self) -> String {
         format!("unix://{}", self.folder.path().join("qmail.sock").display())
+    }
+
+    /// Another process in place of the one that has ended.
+    fn start_again(&mut self, node: &ScriptedNode) {
+        self.gateway = Gateway::start_with(&nodes(node), &[], &self.configuration);
     }
 }
 

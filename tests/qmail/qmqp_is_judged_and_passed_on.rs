@@ -5,6 +5,7 @@ use millrace_proto::ConduitKind;
 use millrace_tests::packages;
 use millrace_tests::patience::until;
 use millrace_tests::ports::Port;
+use millrace_tests::process::Process;
 use millrace_tests::qmail::QmailHome;
 use millrace_tests::scripted_node::{Script, ScriptedNode, edit, refuse};
 use millrace_tests::servers::Gateway;
@@ -28,6 +29,37 @@ fn source(port: &Port, arguments: &[&str]) -> std::process::Output {
         .arg(format!("inet:127.0.0.1:{}", port.number()))
         .output()
         .expect("qmqp-source starts")
+}
+
+#[test]
+fn postfixs_qmqp_source_reaches_postfixs_qmqp_sink() {
+    let node = ScriptedNode::start(Script::default());
+    let (port, sink_port) = (Port::reserve(), Port::reserve());
+    let folder = tempfile::tempdir().expect("a temp folder can be made");
+    let sink = format!("inet:127.0.0.1:{}", sink_port.number());
+    let mut sink = Process::start(
+        "qmqp-sink",
+        folder.path(),
+        &packages::program("qmqp-sink"),
+        [sink.as_str(), "100"],
+    );
+    sink.wait_for_port(sink_port.number());
+    let _gateway = gateway(&node, &port, sink_port.number());
+    // Sizes up to 1 MB, and two recipients each.
+    for (count, length) in [("200", "4096"), ("10", "1000000")] {
+        let output = source(&port, &["-m", count, "-s", "10", "-l", length, "-r", "2"]);
+        assert!(
+            output.status.success() && output.stderr.is_empty(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    let judged = node.judged();
+    assert_eq!(judged.len(), 210);
+    for message in &judged {
+        assert_eq!(message.transaction.conduit, ConduitKind::Qmqp);
+        assert_eq!(message.transaction.envelope.recipients.len(), 2);
+    }
 }
 
 #[test]

@@ -4,7 +4,6 @@
 mod tls;
 mod wait;
 
-use std::cell::Cell;
 use std::fs::File;
 use std::future::poll_fn;
 use std::io::{Read, Write};
@@ -25,7 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tonic::Status;
 
-use self::wait::{Socket, block_on};
+use self::wait::{Line, block_on};
 
 pub use rustls::pki_types::ServerName;
 pub use tls::{Tls, TlsError};
@@ -168,8 +167,8 @@ fn converse<S: AsFd>(
 where
     for<'s> &'s S: Read + Write,
 {
-    let full = Cell::new(false);
-    let socket = Socket::new(stream, &full);
+    let line = Line::new(stream);
+    let socket = line.socket();
     let conversation = async {
         let Some((tls, name)) = tls else {
             return call(socket, "http", authority, question).await;
@@ -181,7 +180,7 @@ where
             .map_err(|error| gone(&error))?;
         call(stream, "https", authority, question).await
     };
-    block_on(conversation, stream, &full, end).unwrap_or(Err(CallError::Deadline))
+    block_on(conversation, &line, end).unwrap_or(Err(CallError::Deadline))
 }
 
 async fn call(
