@@ -4,7 +4,6 @@
 use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -31,6 +30,8 @@ pub struct Front {
 
 /// As whom mail from the network is handed in.
 const QMAILD: u32 = 7791;
+/// Who runs the tests: to become another user takes a fork, and of a large process that is dear.
+const ROOT: u32 = 0;
 const QMAILQ: u32 = 7794;
 
 impl QmailHome {
@@ -39,10 +40,14 @@ impl QmailHome {
     /// # Panics
     /// When it cannot be made: the test must run as root.
     pub fn bare() -> Self {
+        Self::bare_in(&std::env::temp_dir())
+    }
+
+    fn bare_in(place: &Path) -> Self {
         packages::require_root("qmail's programs have users of their own");
         let folder = tempfile::Builder::new()
             .prefix("qmail-")
-            .tempdir()
+            .tempdir_in(place)
             .expect("a temp folder can be made");
         let home = Self { folder };
         set_mode(home.folder.path(), 0o755);
@@ -67,21 +72,33 @@ impl QmailHome {
     /// # Panics
     /// As [`QmailHome::bare`].
     pub fn before(gateways: &[String]) -> Self {
-        let home = Self::bare();
+        Self::bare().with_conduit(gateways)
+    }
+
+    /// The same, with its queue in memory, for many messages: qmail-queue syncs each file. Root hands them in, for
+    /// there is no setuid in `/dev/shm`.
+    ///
+    /// # Panics
+    /// As [`QmailHome::bare`].
+    pub fn in_memory_before(gateways: &[String]) -> Self {
+        Self::bare_in(Path::new("/dev/shm")).with_conduit(gateways)
+    }
+
+    fn with_conduit(self, gateways: &[String]) -> Self {
         fs::rename(
-            home.path("bin/qmail-queue"),
-            home.path("bin/qmail-queue.orig"),
+            self.path("bin/qmail-queue"),
+            self.path("bin/qmail-queue.orig"),
         )
         .expect("a file can be renamed");
-        home.install(&binary("millrace-qmail-queue"), "bin/qmail-queue", 0o755);
-        let log = home.path("log");
+        self.install(&binary("millrace-qmail-queue"), "bin/qmail-queue", 0o755);
+        let log = self.path("log");
         fs::write(&log, "").expect("the log can be made");
         set_mode(&log, 0o666);
         let text = format!(
-            "gateways = {gateways:?}\nlog = {log:?}\n[network]\nusers = [{QMAILD}]\n[bounce]\nusers = []\n"
+            "gateways = {gateways:?}\nlog = {log:?}\n[network]\nusers = [{QMAILD}, {ROOT}]\n[bounce]\nusers = []\n"
         );
-        fs::write(home.path("control/millrace.toml"), text).expect("the file can be written");
-        home
+        fs::write(self.path("control/millrace.toml"), text).expect("the file can be written");
+        self
     }
 
     fn install(&self, program: &Path, name: &str, mode: u32) {
@@ -133,7 +150,7 @@ impl QmailHome {
             .count()
     }
 
-    /// Hands a message in as qmail-smtpd does. The exit code; `None` after a signal.
+    /// Hands a message in as qmail-smtpd does, but for the user. The exit code; `None` after a signal.
     ///
     /// # Panics
     /// When the program cannot be started.
@@ -142,8 +159,6 @@ impl QmailHome {
         let mut child = Command::new(self.path("bin/qmail-queue"))
             .current_dir(self.folder.path())
             .env("TCPREMOTEIP", "198.51.100.7")
-            .uid(QMAILD)
-            .gid(QMAILD)
             .stdin(Stdio::piped())
             .stdout(Stdio::from(from))
             .stderr(Stdio::null())
@@ -163,6 +178,14 @@ impl QmailHome {
     /// # Panics
     /// When it does not come to listen.
     pub fn serve(&self, front: &str) -> Front {
+        self.serve_with(front, &[])
+    }
+
+    /// The same, with more in its environment.
+    ///
+    /// # Panics
+    /// As [`QmailHome::serve`].
+    pub fn serve_with(&self, front: &str, environment: &[(&str, &str)]) -> Front {
         let (tcpserver, front_path) = (packages::program("tcpserver"), packages::program(front));
         let port = Port::reserve();
         let mut process = Process::start_with(front, self.folder.path(), &tcpserver, |command| {
@@ -173,7 +196,8 @@ impl QmailHome {
                 .arg(front_path)
                 .env("RELAYCLIENT", "")
                 .env("QMAILHOME", self.folder.path())
-                .env("QMAILQUEUE", self.path("bin/qmail-queue"));
+                .env("QMAILQUEUE", self.path("bin/qmail-queue"))
+                .envs(environment.iter().copied());
         });
         process.wait_for_port(port.number());
         Front {

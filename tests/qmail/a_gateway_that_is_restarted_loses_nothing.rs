@@ -18,7 +18,7 @@ const TRIES: usize = 500;
 fn ten_thousand_messages_are_queued_once_each() {
     let node = ScriptedNode::start(Script::default());
     let mut conduits = Conduits::before(&node);
-    let home = QmailHome::before(&[conduits.endpoint()]);
+    let home = QmailHome::in_memory_before(&[conduits.endpoint()]);
     let (next, done, put_off) = (
         AtomicUsize::new(0),
         AtomicUsize::new(0),

@@ -81,3 +81,24 @@ fn a_client_that_hangs_up_in_data_queues_nothing() {
     millrace_tests::patience::until("it is noticed", || home.log().contains("gave up"));
     assert_eq!((home.count(), node.judged().len()), (1, 1));
 }
+
+#[test]
+fn a_message_above_databytes_queues_nothing_and_asks_nobody() {
+    let node = ScriptedNode::start(Script::default());
+    let conduits = Conduits::before(&node);
+    let home = QmailHome::before(&[conduits.endpoint()]);
+    let front = home.serve_with("smtpfront-qmail", &[("DATABYTES", "10000")]);
+    let mut client = smtp::Client::connect(front.port());
+    let large = [MAIL, &b"a line of a large message\r\n".repeat(8000)].concat();
+    let reply = client.message("a@example.org", &["b@example.net"], &large);
+    assert_eq!(reply.code, 552, "{reply}");
+    client
+        .message("a@example.org", &["b@example.net"], MAIL)
+        .expect(250);
+    assert_eq!(
+        (home.count(), node.judged().len()),
+        (1, 1),
+        "{}",
+        home.log()
+    );
+}

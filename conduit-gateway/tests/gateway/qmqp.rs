@@ -40,6 +40,8 @@ enum Manner {
     ClosesAtOnce,
     /// Reads everything, and says nothing.
     Hangs,
+    /// Reads the beginning, says this, and closes.
+    ClosesMidway(&'static str),
 }
 
 impl Downstream {
@@ -63,6 +65,11 @@ impl Downstream {
 
 async fn serve(mut stream: TcpStream, manner: Manner, kept: Taken) {
     if matches!(manner, Manner::ClosesAtOnce) {
+        return;
+    }
+    if let Manner::ClosesMidway(said) = manner {
+        let _ = stream.read_exact(&mut [0; 100]).await;
+        let _ = stream.write_all(said.as_bytes()).await;
         return;
     }
     let mut decoder = RequestDecoder::new();
@@ -92,7 +99,7 @@ async fn serve(mut stream: TcpStream, manner: Manner, kept: Taken) {
                             stream.write_all(wire.as_bytes()).await.unwrap();
                         }
                         Manner::Hangs => std::future::pending().await,
-                        Manner::Closes | Manner::ClosesAtOnce => {}
+                        Manner::Closes | Manner::ClosesAtOnce | Manner::ClosesMidway(_) => {}
                     }
                     return;
                 }
@@ -275,6 +282,45 @@ async fn servers_are_tried_in_turn_until_one_takes_the_connection() {
     let told = hand_in(&gateway, MAIL, &envelope(1)).await;
     assert!(told.starts_with('Z'), "{told}");
     assert_eq!((silent.got().len(), there.got().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_server_that_fails_in_mid_message_has_nothing_and_its_k_counts_for_nothing() {
+    // More than sockets hold: it cannot be sent whole.
+    let large = vec![b'x'; 16 << 20];
+    for said in ["", "Kok", "3:Kok,"] {
+        let node = ScriptedNode::start(Script::default()).await;
+        let failing = Downstream::start(Manner::ClosesMidway(said)).await;
+        let gateway = TestGateway::before(&node, qmqp(&[failing.address])).await;
+        let told = hand_in(&gateway, &large, &envelope(1)).await;
+        assert!(told.starts_with('Z'), "{said}: {told}");
+        // Another one may have it, for the first has only a part.
+        let there = Downstream::start(Manner::Says("Kok")).await;
+        let gateway = TestGateway::before(&node, qmqp(&[failing.address, there.address])).await;
+        assert_eq!(hand_in(&gateway, &large, &envelope(1)).await, "Kok");
+        let got = there.got();
+        assert!(got.len() == 1 && got[0].0 == large);
+    }
+}
+
+#[tokio::test]
+async fn mail_that_passes_without_a_verdict_is_taken_only_where_the_next_server_takes_it() {
+    for (manner, expected) in [
+        (Manner::Says("Kok"), "Kok"),
+        (Manner::Says("Zfull (#4.3.1)"), "Zfull (#4.3.1)"),
+        (Manner::Says("Dno (#5.1.1)"), "Dno (#5.1.1)"),
+        (Manner::Closes, "Zthe mail server behind"),
+        (Manner::ClosesAtOnce, "Zthe mail server behind"),
+        (Manner::ClosesMidway(""), "Zthe mail server behind"),
+    ] {
+        let node = ScriptedNode::start(Script::failing(CallError::Unavailable("x".into()))).await;
+        let downstream = Downstream::start(manner).await;
+        let mut config = qmqp(&[downstream.address]);
+        config.failures = rows(&[], FailureAction::AcceptAndStamp);
+        let gateway = TestGateway::before(&node, config).await;
+        let told = hand_in(&gateway, MAIL, &envelope(1)).await;
+        assert!(told.starts_with(expected), "{told}");
+    }
 }
 
 #[tokio::test]

@@ -109,9 +109,7 @@ impl Outgoing<'_> {
             .map_err(Failed::Before)?;
         let _ = stream.set_nodelay(true);
         let framed = frame(self.content.len(), self.envelope);
-        let (tail, last) = framed
-            .tail
-            .split_at(framed.tail.len().saturating_sub(LAST));
+        let (tail, last) = framed.tail.split_at(framed.tail.len().saturating_sub(LAST));
         let sent = timeout_at(self.end, self.send(&mut stream, &framed.head, tail)).await;
         let sent = sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         if let Err(error) = sent {
