@@ -42,6 +42,7 @@ fn ten_thousand_messages_are_queued_once_each() {
                         // As an SMTP client after a 451.
                         assert_eq!(code, Some(71), "message {number}");
                         put_off.fetch_add(1, Ordering::Relaxed);
+                        #[allow(clippy::disallowed_methods, reason = "each caller is a thread")]
                         thread::sleep(Duration::from_millis(50));
                         false
                     });
