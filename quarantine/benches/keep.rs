@@ -5,6 +5,7 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +16,11 @@ use millrace_proto::{
 use millrace_quarantine::Quarantine;
 use nix::time::{ClockId, clock_gettime};
 
-const MESSAGES: usize = 1500;
+/// Messages that come one after the other.
+const ALONE: usize = 1000;
+/// Messages that come at the same moment, as they do to a busy node, and how often they do.
+const AT_ONCE: usize = 16;
+const TURNS: usize = 60;
 
 /// CPU time of all threads of this process.
 fn cpu() -> Duration {
@@ -73,6 +78,15 @@ fn floor(folder: &Path, number: usize, message: &[u8]) {
     folder.sync_all().expect("its name is durable");
 }
 
+/// The same bytes, made durable by as many threads at once.
+fn floors(folder: &Path, first: usize) {
+    thread::scope(|scope| {
+        for number in first..first + AT_ONCE {
+            scope.spawn(move || floor(folder, number, &message(number)));
+        }
+    });
+}
+
 fn main() {
     let folder = tempfile::tempdir().expect("a temp folder can be made");
     let store = folder.path().join("store");
@@ -85,8 +99,9 @@ fn main() {
     let verdict = Verdict::accept(Revision::new("abc").expect("a revision"), "node".into());
     let plain = folder.path().join("floor");
     fs::create_dir(&plain).expect("a folder");
+
     let (mut kept, mut bare, mut settled) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
-    for number in 0..MESSAGES {
+    for number in 0..ALONE {
         let (transaction, content) = (transaction(), message(number));
         let begun = cpu();
         floor(&plain, number, &content);
@@ -104,16 +119,48 @@ fn main() {
         settled += cpu() - begun;
         assert!(known.expect("it is settled"), "it was kept");
     }
-    let each = |total: Duration| total.as_secs_f64() * 1e6 / MESSAGES as f64;
+    tell("one after the other", ALONE, kept, bare);
     println!(
-        "keeping a 4 KiB message: {:.0} us of CPU; write + fsync + rename + fsync of the folder, of the same bytes: {:.0} us; ratio {:.2}",
-        each(kept),
-        each(bare),
-        each(kept) / each(bare)
+        "settling one, after the answer: {:.0} us of CPU",
+        each(ALONE, settled)
     );
+
+    let (mut kept, mut bare) = (Duration::ZERO, Duration::ZERO);
+    for turn in 0..TURNS {
+        let first = ALONE + turn * AT_ONCE;
+        let begun = cpu();
+        floors(&plain, first);
+        bare += cpu() - begun;
+
+        let copies: Vec<_> = (first..first + AT_ONCE)
+            .map(|number| (transaction(), message(number)))
+            .collect();
+        let begun = cpu();
+        runtime.block_on(async {
+            let copies = copies
+                .iter()
+                .map(|(transaction, content)| store.keep(transaction, &verdict, content.clone()));
+            for one in futures_util::future::join_all(copies).await {
+                one.expect("it is kept");
+            }
+        });
+        kept += cpu() - begun;
+        for (transaction, _) in &copies {
+            let known = runtime.block_on(store.settle(&settlement(transaction.id)));
+            assert!(known.expect("it is settled"), "it was kept");
+        }
+    }
+    tell(&format!("{AT_ONCE} at once"), TURNS * AT_ONCE, kept, bare);
+}
+
+fn each(messages: usize, total: Duration) -> f64 {
+    total.as_secs_f64() * 1e6 / messages as f64
+}
+
+fn tell(how: &str, messages: usize, kept: Duration, bare: Duration) {
+    let (kept, bare) = (each(messages, kept), each(messages, bare));
     println!(
-        "settling it, after the answer: {:.0} us of CPU; ratio {:.2}",
-        each(settled),
-        each(settled) / each(bare)
+        "keeping 4 KiB messages, {how}: {kept:.0} us of CPU each; write + fsync + rename + fsync of the folder, of the same bytes: {bare:.0} us; ratio {:.2}",
+        kept / bare
     );
 }

@@ -7,7 +7,7 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use millrace_proto::TransactionId;
@@ -15,13 +15,14 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 use crate::stop;
+use crate::together::Together;
 
 /// The store's folder.
 #[derive(Debug)]
 pub(crate) struct Folder {
     root: PathBuf,
-    /// Folders that this process knows to be durable.
-    known: Mutex<Vec<PathBuf>>,
+    /// Folders that this process knows to be durable, and how their names become so.
+    known: Mutex<Vec<(PathBuf, Arc<Together>)>>,
 }
 
 /// Where files are written before they have their name.
@@ -67,7 +68,7 @@ impl Folder {
             fs::remove_file(&beside)?;
         }
         let new = named?;
-        self.sync_folder_of(path)?;
+        self.sync_names_of(path)?;
         stop::at("durable");
         Ok(new)
     }
@@ -80,6 +81,15 @@ impl Folder {
             // Nothing was ever in it.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
+        }
+    }
+
+    /// As [`Self::sync_folder_of`], together with others who want the same.
+    fn sync_names_of(&self, path: &Path) -> io::Result<()> {
+        let folder = path.parent().unwrap_or(&self.root);
+        match self.known(folder) {
+            Some(together) => together.sync(folder),
+            None => self.sync_folder_of(path),
         }
     }
 
@@ -156,8 +166,7 @@ impl Folder {
 
     /// Makes a folder, unless it is there, and makes it durable.
     fn know(&self, folder: &Path) -> io::Result<()> {
-        let known = |known: &[PathBuf]| known.iter().any(|one| one == folder);
-        if known(&self.known.lock().unwrap_or_else(PoisonError::into_inner)) {
+        if self.known(folder).is_some() {
             return Ok(());
         }
         fs::create_dir_all(folder)?;
@@ -172,13 +181,19 @@ impl Folder {
         if known.len() == KNOWN {
             known.remove(0);
         }
-        known.push(folder.to_owned());
+        known.push((folder.to_owned(), Arc::default()));
         Ok(())
+    }
+
+    fn known(&self, folder: &Path) -> Option<Arc<Together>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = known.iter().find(|(one, _)| one == folder);
+        found.map(|(_, together)| Arc::clone(together))
     }
 
     fn forget(&self, folder: &Path) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|one| one != folder);
+        known.retain(|(one, _)| one != folder);
     }
 }
 

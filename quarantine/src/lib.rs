@@ -43,6 +43,7 @@ mod stamp;
 mod stop;
 mod store;
 mod sweep;
+mod together;
 mod waiting;
 mod walk;
 mod when;
