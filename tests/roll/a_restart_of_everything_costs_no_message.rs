@@ -3,18 +3,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use millrace_tests::etcd::Etcd;
 use millrace_tests::load::Loading;
+use millrace_tests::member::{Member, publish};
 use millrace_tests::message;
 use millrace_tests::mta::{Kind, Mta, Wanted};
 use millrace_tests::patience::until;
 use millrace_tests::policy::PolicyFolder;
-use millrace_tests::servers::Node;
 use millrace_tests::sink::Sink;
 use millrace_tests::smtp::Client;
 
 use crate::activated::Activated;
 
-const SENDERS: usize = 3;
+const SENDERS: usize = 4;
 const ROUNDS: usize = 2;
 const POLICY: &str = "[[action]]\nname = \"mark\"\nwhen = \"1\"\nadd_header = \"X-Judged: yes\"\n";
 
@@ -40,38 +41,54 @@ fn send_until(stop: &AtomicBool, port: u16, sender: usize) -> Vec<String> {
 }
 
 #[test]
-fn nodes_and_gateway_follow_each_other_and_nothing_is_put_off() {
+fn nodes_gateways_and_etcd_follow_each_other_and_nothing_is_put_off() {
     let policy = PolicyFolder::of(POLICY);
-    let ending = "[drain]\ngrace_seconds = 1\n";
-    let mut nodes = [0, 1].map(|_| Node::start_with(policy.path(), ending));
-    let mut gateway = Activated::start(&[nodes[0].port(), nodes[1].port()]);
+    let mut etcd = Etcd::start_three();
+    publish(policy.path(), &etcd);
+    let mut nodes = ["one", "two"].map(|name| Member::start(name, &etcd));
+    let mut gateways = [(); 2].map(|()| Activated::start(&etcd));
     let sink = Sink::start();
-    let mta = Mta::start(Kind::Postfix, &sink, &Wanted::filtered_by(gateway.port()));
+    let servers: Vec<_> = gateways
+        .iter()
+        .map(|gateway| Mta::start(Kind::Postfix, &sink, &Wanted::filtered_by(gateway.port())))
+        .collect();
 
     let stop = Arc::new(AtomicBool::new(false));
     let senders: Vec<_> = (0..SENDERS)
         .map(|sender| {
-            let (stop, port) = (Arc::clone(&stop), mta.port());
+            let (stop, port) = (Arc::clone(&stop), servers[sender % servers.len()].port());
             thread::spawn(move || send_until(&stop, port, sender))
         })
         .collect();
-    let loading = Loading::begin(gateway.port());
+    let loading = [0, 1].map(|gateway: usize| Loading::begin(gateways[gateway].port()));
     let flows = || {
         let before = sink.count();
         until("mail flows", || sink.count() >= before + 10);
     };
     for _ in 0..ROUNDS {
         for node in &mut nodes {
+            // One that is back is of use when the gateways have seen it.
+            gateways.iter().for_each(|gateway| gateway.has(2.0));
             flows();
             assert!(node.process.terminate().success());
-            node.start_again();
+            node.launch_again();
+            node.wait_until_ready();
         }
-        flows();
-        gateway.restart();
+        for gateway in &mut gateways {
+            flows();
+            gateway.restart();
+        }
+        for member in 0..3 {
+            etcd.kill(member);
+            flows();
+            etcd.start_again();
+        }
     }
     flows();
     stop.store(true, Ordering::Relaxed);
-    loading.end().assert_all_accepted();
+    for load in loading {
+        load.end().assert_all_accepted();
+    }
 
     let taken: Vec<String> = senders
         .into_iter()
@@ -89,5 +106,7 @@ fn nodes_and_gateway_follow_each_other_and_nothing_is_put_off() {
     for subject in &taken {
         assert_eq!(arrived.get(subject), Some(&1), "{subject} arrives, once");
     }
-    assert!(mta.complaints().is_empty(), "{:?}", mta.complaints());
+    for mta in servers {
+        assert!(mta.complaints().is_empty(), "{:?}", mta.complaints());
+    }
 }

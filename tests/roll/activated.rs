@@ -2,13 +2,14 @@
 //! servers wait, and nobody is refused.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::fd::AsRawFd;
+use std::os::fd::OwnedFd;
 
 use millrace_tests::admin;
+use millrace_tests::etcd::Etcd;
+use millrace_tests::patience::until;
 use millrace_tests::ports::Port;
 use millrace_tests::process::Process;
 use millrace_tests::servers::binary;
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use tempfile::TempDir;
 
 /// The socket, and the process that serves it now.
@@ -21,24 +22,22 @@ pub(crate) struct Activated {
 }
 
 impl Activated {
-    /// Starts a gateway of these nodes.
-    pub(crate) fn start(nodes: &[u16]) -> Self {
+    /// Starts a gateway of the nodes that are registered there.
+    pub(crate) fn start(etcd: &Etcd) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-        let flags = FdFlag::empty();
-        fcntl(&listener, FcntlArg::F_SETFD(flags)).expect("the socket is ours");
         let admin = Port::reserve();
         let folder = tempfile::tempdir().expect("a temp folder can be made");
-        let mut arguments = vec![
+        let file = folder.path().join("gateway.toml");
+        let text = format!(
+            "[drain]\ngrace_seconds = 1\nbound_seconds = 60\n{}",
+            etcd.section("")
+        );
+        std::fs::write(&file, text).expect("the temp folder is ours");
+        let arguments = vec![
             "--milter=systemd:milter".to_owned(),
             format!("--admin=127.0.0.1:{}", admin.number()),
+            format!("--config={}", file.display()),
         ];
-        for node in nodes {
-            arguments.push(format!("--node=http://127.0.0.1:{node}"));
-        }
-        let file = folder.path().join("gateway.toml");
-        std::fs::write(&file, "[drain]\ngrace_seconds = 1\nbound_seconds = 60\n")
-            .expect("the temp folder is ours");
-        arguments.push(format!("--config={}", file.display()));
         let process = run(&listener, &arguments, &admin, &folder);
         Self {
             process,
@@ -55,6 +54,13 @@ impl Activated {
         self.process = run(&self.listener, &self.arguments, &self.admin, &self.folder);
     }
 
+    /// Waits until the health of so many nodes serves.
+    pub(crate) fn has(&self, nodes: f64) {
+        until("the nodes serve", || {
+            admin::metric(self.admin.number(), "millrace_gateway_node_serving") == nodes
+        });
+    }
+
     /// Where mail servers connect.
     pub(crate) fn port(&self) -> u16 {
         self.listener
@@ -66,12 +72,15 @@ impl Activated {
 
 fn run(listener: &TcpListener, arguments: &[String], admin: &Port, folder: &TempDir) -> Process {
     let name = "conduit-gateway";
+    // As its standard input: no other child of the test inherits it, and holds it open.
+    let socket = listener.try_clone().expect("a socket can be copied");
     let mut process = Process::start_with(name, folder.path(), &binary(name), |command| {
         command
             .args(arguments)
+            .stdin(OwnedFd::from(socket))
             .env("LISTEN_FDS", "1")
             .env("LISTEN_FDNAMES", "milter")
-            .env("LISTEN_FDS_FIRST_FD", listener.as_raw_fd().to_string())
+            .env("LISTEN_FDS_FIRST_FD", "0")
             .env_remove("LISTEN_PID");
     });
     process.wait_for("readiness", |_| {
