@@ -24,8 +24,11 @@ const TURNS: usize = 60;
 
 /// CPU time of all threads of this process.
 fn cpu() -> Duration {
-    let time = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).expect("the system counts");
-    Duration::from(time)
+    time(ClockId::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+fn time(clock: ClockId) -> Duration {
+    Duration::from(clock_gettime(clock).expect("the system counts"))
 }
 
 fn message(number: usize) -> Bytes {
@@ -69,7 +72,8 @@ fn settlement(transaction: TransactionId) -> Settlement {
 
 /// Write, fsync, rename, fsync of the folder.
 fn floor(folder: &Path, number: usize, message: &[u8]) {
-    let (beside, name) = (folder.join("new"), folder.join(number.to_string()));
+    let beside = folder.join(format!("new{number}"));
+    let name = folder.join(number.to_string());
     let mut file = File::create(&beside).expect("a file");
     file.write_all(message).expect("it is written");
     file.sync_all().expect("it is durable");
@@ -78,13 +82,22 @@ fn floor(folder: &Path, number: usize, message: &[u8]) {
     folder.sync_all().expect("its name is durable");
 }
 
-/// The same bytes, made durable by as many threads at once.
-fn floors(folder: &Path, first: usize) {
+/// The same bytes, made durable by as many threads at once: their CPU time, without what it costs to start them.
+fn floors(folder: &Path, first: usize) -> Duration {
+    let one = |number| {
+        let begun = time(ClockId::CLOCK_THREAD_CPUTIME_ID);
+        floor(folder, number, &message(number));
+        time(ClockId::CLOCK_THREAD_CPUTIME_ID) - begun
+    };
     thread::scope(|scope| {
-        for number in first..first + AT_ONCE {
-            scope.spawn(move || floor(folder, number, &message(number)));
-        }
-    });
+        let threads: Vec<_> = (first..first + AT_ONCE)
+            .map(|number| scope.spawn(move || one(number)))
+            .collect();
+        let times = threads
+            .into_iter()
+            .map(|one| one.join().expect("it writes"));
+        times.sum()
+    })
 }
 
 fn main() {
@@ -128,9 +141,7 @@ fn main() {
     let (mut kept, mut bare) = (Duration::ZERO, Duration::ZERO);
     for turn in 0..TURNS {
         let first = ALONE + turn * AT_ONCE;
-        let begun = cpu();
-        floors(&plain, first);
-        bare += cpu() - begun;
+        bare += floors(&plain, first);
 
         let copies: Vec<_> = (first..first + AT_ONCE)
             .map(|number| (transaction(), message(number)))

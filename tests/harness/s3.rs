@@ -76,8 +76,11 @@ impl S3 {
     }
 }
 
-/// The folder of its Python packages.
-fn fetched() -> PathBuf {
+/// The folder of its Python packages, which are fetched if need be.
+///
+/// # Panics
+/// When they cannot be.
+pub fn fetched() -> PathBuf {
     let cache = cache_folder().join("moto");
     fs::create_dir_all(&cache).expect("the cache folder can be made");
     let lock = File::create(cache.join("lock")).expect("the cache folder can be written");
