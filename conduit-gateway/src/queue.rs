@@ -1,8 +1,9 @@
 //! The one queue between listeners and whoever judges: so much at a time as he admits, in turns that are fair between
 //! clients by bytes, bounded in number and in time. Behind it nobody queues: a node that has enough says so.
 //!
-//! Nothing waits while there is room, and then a turn costs two atomic operations.
+//! Nothing waits while there is room, and then a turn costs a few atomic operations.
 
+mod places;
 mod round_robin;
 #[cfg(test)]
 mod tests;
@@ -15,14 +16,13 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::failure::{Failure, FailureKind};
+use places::Places;
 use round_robin::{RoundRobin, Ticket};
 
 /// The queue.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    /// How many messages may be judged at once.
-    limit: AtomicUsize,
-    in_flight: AtomicUsize,
+    places: Places,
     waiting: AtomicUsize,
     bounds: QueueBounds,
     lanes: Mutex<RoundRobin<oneshot::Sender<Turn>>>,
@@ -43,6 +43,7 @@ pub struct QueueBounds {
 #[derive(Debug)]
 pub(crate) struct Turn {
     queue: Arc<Queue>,
+    client: usize,
     /// How long the message waited for it.
     pub(crate) waited: Duration,
 }
@@ -60,9 +61,9 @@ impl Queue {
         limit: usize,
         bounds: QueueBounds,
     ) -> Arc<Self> {
+        let weights: Vec<_> = weights.into_iter().collect();
         Arc::new(Self {
-            limit: AtomicUsize::new(limit.max(1)),
-            in_flight: AtomicUsize::new(0),
+            places: Places::new(&weights, limit),
             waiting: AtomicUsize::new(0),
             bounds,
             lanes: Mutex::new(RoundRobin::new(weights)),
@@ -71,8 +72,7 @@ impl Queue {
 
     /// How many messages may be judged at once from now on; at least one.
     pub(crate) fn admit(self: &Arc<Self>, limit: usize) {
-        let limit = limit.max(1);
-        if self.limit.swap(limit, Ordering::SeqCst) < limit {
+        if self.places.admit(limit) {
             self.dispatch();
         }
     }
@@ -96,10 +96,12 @@ impl Queue {
         bytes: u64,
         patience: Duration,
     ) -> Result<Turn, Failure> {
+        self.places.wanted(client);
         // Who comes now does not go before those who wait.
-        if self.waiting.load(Ordering::SeqCst) == 0 && self.take() {
+        if self.waiting.load(Ordering::SeqCst) == 0 && self.places.take(client) {
             return Ok(Turn {
                 queue: self.clone(),
+                client,
                 waited: Duration::ZERO,
             });
         }
@@ -139,33 +141,26 @@ impl Queue {
         }
     }
 
-    /// Gives turns to those who wait, as long as there is room.
+    /// Gives turns to those who wait, as long as there is room for one of them.
     fn dispatch(self: &Arc<Self>) {
-        while self.waiting.load(Ordering::SeqCst) > 0 && self.take() {
+        while self.waiting.load(Ordering::SeqCst) > 0 {
             let next = {
                 let mut lanes = self.lanes();
-                let next = lanes.pop();
+                let next = lanes.pop(|client| self.places.take(client));
                 self.waiting.store(lanes.len(), Ordering::SeqCst);
                 next
             };
+            let Some((client, sender)) = next else {
+                return;
+            };
             let turn = Turn {
                 queue: self.clone(),
+                client,
                 waited: Duration::ZERO,
             };
-            // Nobody, or one who has just gone: the turn is dropped, and so given back.
-            if let Some(sender) = next {
-                drop(sender.send(turn));
-            }
+            // One who has just gone: the turn is dropped, and so given back.
+            drop(sender.send(turn));
         }
-    }
-
-    fn take(&self) -> bool {
-        let limit = self.limit.load(Ordering::SeqCst);
-        self.in_flight
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| {
-                (now < limit).then_some(now + 1)
-            })
-            .is_ok()
     }
 
     fn lanes(&self) -> MutexGuard<'_, RoundRobin<oneshot::Sender<Turn>>> {
@@ -182,7 +177,7 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.queue.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.queue.places.give(self.client);
         self.queue.dispatch();
     }
 }

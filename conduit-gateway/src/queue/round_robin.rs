@@ -95,9 +95,11 @@ impl<T> RoundRobin<T> {
         ticket
     }
 
-    /// Whose turn it is.
-    pub(super) fn pop(&mut self) -> Option<T> {
-        loop {
+    /// Whose turn it is, of those that may go: `may` is asked for a lane when its turn has come, and the lane goes when
+    /// it says so. One that may not keeps its turn.
+    pub(super) fn pop(&mut self, mut may: impl FnMut(usize) -> bool) -> Option<(usize, T)> {
+        let mut refused = 0;
+        while refused < self.turns.len() {
             let turn = *self.turns.front()?;
             let alone = self.turns.len() == 1;
             let lane = &mut self.lanes[turn];
@@ -109,14 +111,21 @@ impl<T> RoundRobin<T> {
             // Alone it need not save up.
             if cost > lane.deficit && !alone {
                 lane.granted = false;
+                refused = 0;
+                self.turns.rotate_left(1);
+                continue;
+            }
+            if !may(turn) {
+                refused += 1;
                 self.turns.rotate_left(1);
                 continue;
             }
             lane.deficit = lane.deficit.saturating_sub(cost);
             let item = lane.items.pop_front()?;
             self.left(turn, cost);
-            return Some(item.item);
+            return Some((turn, item.item));
         }
+        None
     }
 
     /// Takes away an item that is still waiting.
@@ -169,11 +178,15 @@ mod tests {
         }
     }
 
+    fn served<T>(queue: &mut RoundRobin<T>) -> Option<T> {
+        queue.pop(|_| true).map(|(_, item)| item)
+    }
+
     /// How often each of two lanes is among the next so many.
     fn shares(queue: &mut RoundRobin<usize>, count: usize) -> [usize; 2] {
         let mut shares = [0; 2];
         for _ in 0..count {
-            shares[queue.pop().expect("enough waits")] += 1;
+            shares[served(queue).expect("enough waits")] += 1;
         }
         shares
     }
@@ -182,9 +195,9 @@ mod tests {
     fn one_that_comes_late_waits_for_one_turn_and_not_for_a_flood() {
         let mut queue = RoundRobin::new([1, 1]);
         fill(&mut queue, 0, 1000, 60 * KIB);
-        assert_eq!(queue.pop(), Some(0));
+        assert_eq!(served(&mut queue), Some(0));
         queue.push(1, 4 * KIB, 1);
-        let before = (0..).take_while(|_| queue.pop() == Some(0)).count();
+        let before = (0..).take_while(|_| served(&mut queue) == Some(0)).count();
         assert!(before <= 1, "{before} of the flood went before it");
     }
 
@@ -210,7 +223,7 @@ mod tests {
         let mut queue = RoundRobin::new([1, 1]);
         queue.push(0, 1024 * KIB, 0);
         fill(&mut queue, 1, 100, 62 * KIB);
-        let before = (0..).take_while(|_| queue.pop() == Some(1)).count();
+        let before = (0..).take_while(|_| served(&mut queue) == Some(1)).count();
         assert!(
             (15..=17).contains(&before),
             "{before}: its bytes over a turn's"
@@ -221,8 +234,8 @@ mod tests {
     fn who_waits_alone_does_not_save_up() {
         let mut queue = RoundRobin::new([1, 1]);
         queue.push(0, 50 << 20, 0);
-        assert_eq!(queue.pop(), Some(0));
-        assert_eq!(queue.pop(), None);
+        assert_eq!(served(&mut queue), Some(0));
+        assert_eq!(served(&mut queue), None);
     }
 
     #[test]
@@ -231,7 +244,7 @@ mod tests {
         // Many turns without spending much.
         for _ in 0..100 {
             queue.push(0, 0, 0);
-            assert_eq!(queue.pop(), Some(0));
+            assert_eq!(served(&mut queue), Some(0));
         }
         fill(&mut queue, 0, 10, 62 * KIB);
         fill(&mut queue, 1, 10, 62 * KIB);
@@ -251,13 +264,27 @@ mod tests {
     }
 
     #[test]
+    fn a_lane_that_may_not_go_is_passed_over_and_keeps_its_turn() {
+        let mut queue = RoundRobin::new([1, 1, 1]);
+        fill(&mut queue, 0, 10, 30 * KIB);
+        fill(&mut queue, 1, 10, 30 * KIB);
+        for _ in 0..5 {
+            assert_eq!(queue.pop(|lane| lane == 1), Some((1, 1)));
+        }
+        assert_eq!(queue.pop(|_| false), None);
+        assert_eq!(queue.pop(|lane| lane == 2), None);
+        // It saved nothing up meanwhile.
+        assert_eq!(shares(&mut queue, 8), [4, 4]);
+    }
+
+    #[test]
     fn what_is_taken_away_is_not_served() {
         let mut queue = RoundRobin::new([1]);
         let tickets: Vec<_> = (0..3).map(|n| queue.push(0, n, n)).collect();
         assert_eq!(queue.remove(tickets[1]), Some(1));
         assert_eq!(queue.remove(tickets[1]), None);
         assert_eq!(
-            (queue.pop(), queue.pop(), queue.pop()),
+            (served(&mut queue), served(&mut queue), served(&mut queue)),
             (Some(0), Some(2), None)
         );
         assert_eq!((queue.len(), queue.len_of(0)), (0, 0));
@@ -276,7 +303,7 @@ mod tests {
                         tickets.push(queue.push(lane, bytes, next));
                         next += 1;
                     }
-                    2 => left.extend(queue.pop()),
+                    2 => left.extend(served(&mut queue)),
                     _ => {
                         if let Some(ticket) = tickets.pop() {
                             left.extend(queue.remove(ticket));
@@ -285,7 +312,7 @@ mod tests {
                     }
                 }
             }
-            while let Some(item) = queue.pop() {
+            while let Some(item) = served(&mut queue) {
                 left.push(item);
             }
             left.sort_unstable();

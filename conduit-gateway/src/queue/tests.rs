@@ -165,5 +165,5 @@ async fn never_more_at_once_than_admitted_and_everybody_is_served() {
         task.await.unwrap();
     }
     assert!(most.load(Ordering::SeqCst) <= 3);
-    assert_eq!(queue.in_flight.load(Ordering::SeqCst), 0);
+    assert_eq!(queue.places.taken(), 0);
 }
