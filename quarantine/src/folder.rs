@@ -7,12 +7,14 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use millrace_proto::TransactionId;
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use nix::fcntl::{AtFlags, OFlag, RenameFlags, openat, renameat2};
+use nix::sys::stat::Mode;
+use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
 use crate::stop;
 use crate::together::Together;
@@ -21,8 +23,17 @@ use crate::together::Together;
 #[derive(Debug)]
 pub(crate) struct Folder {
     root: PathBuf,
-    /// Folders that this process knows to be durable, and how their names become so.
-    known: Mutex<Vec<(PathBuf, Arc<Together>)>>,
+    /// Folders that this process knows to be durable.
+    known: Mutex<Vec<Arc<Known>>>,
+}
+
+/// A folder that is there for good; what is in it is reached from here, and not from the root each time.
+#[derive(Debug)]
+struct Known {
+    path: PathBuf,
+    opened: File,
+    /// How its names become durable.
+    together: Together,
 }
 
 /// Where files are written before they have their name.
@@ -31,6 +42,8 @@ pub(crate) const BESIDE: &str = "new";
 const ROOM: &str = "room";
 /// Enough for a lease, some notes and a line of the audit log. Bytes.
 const ROOM_SIZE: usize = 64 << 10;
+/// What files are made with, less the process's mask.
+const MODE: u32 = 0o666;
 /// Folders that are remembered: copies come into one or two at a time.
 const KNOWN: usize = 16;
 /// Up to this size head and content are written at once.
@@ -53,24 +66,31 @@ impl Folder {
     /// The bytes are durable before there is a name, so that whoever sees the name sees all of them.
     pub(crate) fn create(&self, path: &Path, parts: &[Bytes]) -> io::Result<bool> {
         stop::at("begun");
-        let beside = self
-            .root
-            .join(BESIDE)
-            .join(TransactionId::new().to_string());
-        let mut file = self.open_beside(&beside)?;
+        let draft = TransactionId::new().to_string();
+        let (beside, mut file) = self.create_beside(&draft)?;
         let named = write(&mut file, parts).and_then(|()| {
             stop::at("synced");
-            self.name(&beside, path)
+            self.name(&beside, &draft, path)
         });
         stop::at("named");
-        if !matches!(named, Ok(true)) {
+        if !matches!(named, Ok((_, true))) {
             // What stays here when the process dies is swept.
-            fs::remove_file(&beside)?;
+            unlinkat(&beside.opened, draft.as_str(), UnlinkatFlags::NoRemoveDir)?;
         }
-        let new = named?;
-        self.sync_names_of(path)?;
+        let (folder, new) = named?;
+        folder.sync()?;
         stop::at("durable");
         Ok(new)
+    }
+
+    /// Whether there is a file, whose name then is durable: whoever wrote it need not have come to that.
+    pub(crate) fn holds(&self, below: &object_store::path::Path) -> io::Result<bool> {
+        let file = self.path(below);
+        let there = file.try_exists()?;
+        if there {
+            self.sync_folder_of(&file)?;
+        }
+        Ok(there)
     }
 
     /// Makes the name of a file durable.
@@ -81,15 +101,6 @@ impl Folder {
             // Nothing was ever in it.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
-        }
-    }
-
-    /// As [`Self::sync_folder_of`], together with others who want the same.
-    fn sync_names_of(&self, path: &Path) -> io::Result<()> {
-        let folder = path.parent().unwrap_or(&self.root);
-        match self.known(folder) {
-            Some(together) => together.sync(folder),
-            None => self.sync_folder_of(path),
         }
     }
 
@@ -134,40 +145,48 @@ impl Folder {
         prune(&folder, depth);
     }
 
-    fn open_beside(&self, beside: &Path) -> io::Result<File> {
-        match File::create_new(beside) {
+    /// A new file among those that have no name yet.
+    fn create_beside(&self, draft: &str) -> io::Result<(Arc<Known>, File)> {
+        let beside = self.root.join(BESIDE);
+        let folder = self.know(&beside)?;
+        match create_in(&folder.opened, draft) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                fs::create_dir_all(self.root.join(BESIDE))?;
-                File::create_new(beside)
+                self.forget(&beside);
+                let folder = self.know(&beside)?;
+                let file = create_in(&folder.opened, draft)?;
+                Ok((folder, file))
             }
-            other => other,
+            file => Ok((folder, file?)),
         }
     }
 
-    /// Gives the file its name, unless something has it; whether nothing had. The file stays where it was then.
-    fn name(&self, beside: &Path, path: &Path) -> io::Result<bool> {
-        let folder = path.parent().unwrap_or(&self.root);
-        self.know(folder)?;
-        let named = match rename_new(beside, path) {
-            // It was empty, and removed as such.
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.forget(folder);
-                self.know(folder)?;
-                rename_new(beside, path)
-            }
-            other => other,
-        };
+    /// Gives the file its name, unless something has it; the folder, and whether nothing had. The file stays where it
+    /// was then.
+    fn name(&self, beside: &Known, draft: &str, path: &Path) -> io::Result<(Arc<Known>, bool)> {
+        let above = path.parent().unwrap_or(&self.root);
+        let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
+        let mut folder = self.know(above)?;
+        let mut named = rename_new(beside, draft.as_ref(), &folder, name.as_ref());
+        // It was empty, and removed as such.
+        if named
+            .as_ref()
+            .is_err_and(|error| error.kind() == ErrorKind::NotFound)
+        {
+            self.forget(above);
+            folder = self.know(above)?;
+            named = rename_new(beside, draft.as_ref(), &folder, name.as_ref());
+        }
         match named {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            Ok(()) => Ok((folder, true)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok((folder, false)),
             Err(error) => Err(error),
         }
     }
 
     /// Makes a folder, unless it is there, and makes it durable.
-    fn know(&self, folder: &Path) -> io::Result<()> {
-        if self.known(folder).is_some() {
-            return Ok(());
+    fn know(&self, folder: &Path) -> io::Result<Arc<Known>> {
+        if let Some(known) = self.known().iter().find(|one| one.path == folder) {
+            return Ok(known.clone());
         }
         fs::create_dir_all(folder)?;
         // Also what another process has just made.
@@ -177,34 +196,49 @@ impl Folder {
                 break;
             }
         }
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = Arc::new(Known {
+            path: folder.to_owned(),
+            opened: File::open(folder)?,
+            together: Together::default(),
+        });
+        let mut known = self.known();
         if known.len() == KNOWN {
             known.remove(0);
         }
-        known.push((folder.to_owned(), Arc::default()));
-        Ok(())
-    }
-
-    fn known(&self, folder: &Path) -> Option<Arc<Together>> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = known.iter().find(|(one, _)| one == folder);
-        found.map(|(_, together)| Arc::clone(together))
+        known.push(new.clone());
+        Ok(new)
     }
 
     fn forget(&self, folder: &Path) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|(one, _)| one != folder);
+        self.known().retain(|one| one.path != folder);
+    }
+
+    fn known(&self) -> MutexGuard<'_, Vec<Arc<Known>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Known {
+    /// Makes its names durable, together with others who want the same.
+    fn sync(&self) -> io::Result<()> {
+        self.together.run(|| self.opened.sync_all())
+    }
+}
+
+fn create_in(folder: &File, name: &str) -> io::Result<File> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+    let mode = Mode::from_bits_truncate(MODE);
+    Ok(openat(folder, name, flags, mode)?.into())
+}
+
 /// Renames a file, and never over another one.
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    let once = renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE);
-    match once {
+fn rename_new(from: &Known, name: &Path, to: &Known, new_name: &Path) -> io::Result<()> {
+    let (from, to) = (&from.opened, &to.opened);
+    match renameat2(from, name, to, new_name, RenameFlags::RENAME_NOREPLACE) {
         // Not every file system can (NFS cannot): a second name is made, and the first one goes.
         Err(Errno::EINVAL | Errno::ENOSYS) => {
-            fs::hard_link(from, to)?;
-            fs::remove_file(from)
+            linkat(from, name, to, new_name, AtFlags::empty())?;
+            Ok(unlinkat(from, name, UnlinkatFlags::NoRemoveDir)?)
         }
         other => Ok(other?),
     }

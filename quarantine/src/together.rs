@@ -3,9 +3,7 @@
 //! A sync covers every name that was there when it began. So whoever comes while one is under way waits for the next
 //! one, together with all others who came meanwhile.
 
-use std::fs::File;
 use std::io;
-use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// The syncs of one folder.
@@ -21,25 +19,25 @@ struct State {
     begun: u64,
     /// The last one that ended; one at a time is under way.
     ended: u64,
+    /// How many wait for one to end.
+    waiting: usize,
     /// The last one that failed, and with what: the system tells it once, and all who waited must know.
     failed: Option<(u64, Option<i32>)>,
 }
 
 impl Together {
-    /// Returns when every name that was in the folder before the call is durable.
-    pub(crate) fn sync(&self, folder: &Path) -> io::Result<()> {
-        self.run(|| File::open(folder)?.sync_all())
-    }
-
-    fn run(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    /// Returns when every name that was in the folder before the call is durable, by this `sync` of it or another's.
+    pub(crate) fn run(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let mut state = self.lock();
         // One that has begun may have begun too early.
         let mine = state.begun + 1;
         while state.ended < mine && state.begun > state.ended {
+            state.waiting += 1;
             state = self
                 .ended
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
         }
         if state.ended >= mine {
             return match state.failed {
@@ -59,8 +57,9 @@ impl Together {
         if let Err(error) = &synced {
             state.failed = Some((which, error.raw_os_error()));
         }
-        drop(state);
-        self.ended.notify_all();
+        if state.waiting > 0 {
+            self.ended.notify_all();
+        }
         synced
     }
 
