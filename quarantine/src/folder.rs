@@ -11,11 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use millrace_proto::TransactionId;
-use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, RenameFlags, openat, renameat2};
-use nix::sys::stat::Mode;
-use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
+use crate::draft::Draft;
 use crate::stop;
 use crate::together::Together;
 
@@ -36,14 +33,12 @@ struct Known {
     together: Together,
 }
 
-/// Where files are written before they have their name.
+/// Where files are written before they have their name, if the file system wants one for them.
 pub(crate) const BESIDE: &str = "new";
 /// A file there that is in nobody's way, and can go.
 const ROOM: &str = "room";
 /// Enough for a lease, some notes and a line of the audit log. Bytes.
 const ROOM_SIZE: usize = 64 << 10;
-/// What files are made with, less the process's mask.
-const MODE: u32 = 0o666;
 /// Folders that are remembered: copies come into one or two at a time.
 const KNOWN: usize = 16;
 /// Up to this size head and content are written at once.
@@ -66,16 +61,15 @@ impl Folder {
     /// The bytes are durable before there is a name, so that whoever sees the name sees all of them.
     pub(crate) fn create(&self, path: &Path, parts: &[Bytes]) -> io::Result<bool> {
         stop::at("begun");
-        let draft = TransactionId::new().to_string();
-        let (beside, mut file) = self.create_beside(&draft)?;
-        let named = write(&mut file, parts).and_then(|()| {
+        let mut draft = self.draft(path)?;
+        let named = write(draft.file(), parts).and_then(|()| {
             stop::at("synced");
-            self.name(&beside, &draft, path)
+            self.name(&draft, path)
         });
         stop::at("named");
         if !matches!(named, Ok((_, true))) {
             // What stays here when the process dies is swept.
-            unlinkat(&beside.opened, draft.as_str(), UnlinkatFlags::NoRemoveDir)?;
+            draft.discard()?;
         }
         let (folder, new) = named?;
         folder.sync()?;
@@ -95,8 +89,7 @@ impl Folder {
 
     /// Makes the name of a file durable.
     pub(crate) fn sync_folder_of(&self, path: &Path) -> io::Result<()> {
-        let folder = path.parent().unwrap_or(&self.root);
-        match File::open(folder) {
+        match File::open(self.above(path)) {
             Ok(folder) => folder.sync_all(),
             // Nothing was ever in it.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -145,41 +138,51 @@ impl Folder {
         prune(&folder, depth);
     }
 
-    /// A new file among those that have no name yet.
-    fn create_beside(&self, draft: &str) -> io::Result<(Arc<Known>, File)> {
-        let beside = self.root.join(BESIDE);
-        let folder = self.know(&beside)?;
-        match create_in(&folder.opened, draft) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.forget(&beside);
-                let folder = self.know(&beside)?;
-                let file = create_in(&folder.opened, draft)?;
-                Ok((folder, file))
+    /// A new file that is to get this name.
+    fn draft(&self, path: &Path) -> io::Result<Draft> {
+        let nowhere = self.within(self.above(path), |folder| Draft::nowhere(&folder.opened))?;
+        match nowhere {
+            (_, Some(draft)) => Ok(draft),
+            (_, None) => {
+                let beside = |folder: &Known| {
+                    Draft::beside(&folder.opened, TransactionId::new().to_string())
+                };
+                Ok(self.within(&self.root.join(BESIDE), beside)?.1)
             }
-            file => Ok((folder, file?)),
         }
     }
 
-    /// Gives the file its name, unless something has it; the folder, and whether nothing had. The file stays where it
-    /// was then.
-    fn name(&self, beside: &Known, draft: &str, path: &Path) -> io::Result<(Arc<Known>, bool)> {
-        let above = path.parent().unwrap_or(&self.root);
+    /// Gives the file its name, unless something has it; the folder, and whether nothing had.
+    fn name(&self, draft: &Draft, path: &Path) -> io::Result<(Arc<Known>, bool)> {
         let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
-        let mut folder = self.know(above)?;
-        let mut named = rename_new(beside, draft.as_ref(), &folder, name.as_ref());
-        // It was empty, and removed as such.
-        if named
-            .as_ref()
-            .is_err_and(|error| error.kind() == ErrorKind::NotFound)
-        {
-            self.forget(above);
-            folder = self.know(above)?;
-            named = rename_new(beside, draft.as_ref(), &folder, name.as_ref());
-        }
-        match named {
-            Ok(()) => Ok((folder, true)),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok((folder, false)),
-            Err(error) => Err(error),
+        self.within(self.above(path), |folder| {
+            match draft.name(&folder.opened, name.as_ref()) {
+                Ok(()) => Ok(true),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    fn above<'p>(&'p self, path: &'p Path) -> &'p Path {
+        path.parent().unwrap_or(&self.root)
+    }
+
+    /// Does something in a folder; in one made anew, where it was removed because it was empty.
+    fn within<T>(
+        &self,
+        folder: &Path,
+        what: impl Fn(&Known) -> io::Result<T>,
+    ) -> io::Result<(Arc<Known>, T)> {
+        let known = self.know(folder)?;
+        match what(&known) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.forget(folder);
+                let known = self.know(folder)?;
+                let done = what(&known)?;
+                Ok((known, done))
+            }
+            done => done.map(|done| (known, done)),
         }
     }
 
@@ -222,25 +225,6 @@ impl Known {
     /// Makes its names durable, together with others who want the same.
     fn sync(&self) -> io::Result<()> {
         self.together.run(|| self.opened.sync_all())
-    }
-}
-
-fn create_in(folder: &File, name: &str) -> io::Result<File> {
-    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
-    let mode = Mode::from_bits_truncate(MODE);
-    Ok(openat(folder, name, flags, mode)?.into())
-}
-
-/// Renames a file, and never over another one.
-fn rename_new(from: &Known, name: &Path, to: &Known, new_name: &Path) -> io::Result<()> {
-    let (from, to) = (&from.opened, &to.opened);
-    match renameat2(from, name, to, new_name, RenameFlags::RENAME_NOREPLACE) {
-        // Not every file system can (NFS cannot): a second name is made, and the first one goes.
-        Err(Errno::EINVAL | Errno::ENOSYS) => {
-            linkat(from, name, to, new_name, AtFlags::empty())?;
-            Ok(unlinkat(from, name, UnlinkatFlags::NoRemoveDir)?)
-        }
-        other => Ok(other?),
     }
 }
 

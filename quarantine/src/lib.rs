@@ -16,7 +16,7 @@
 //! | `audit/YYYYMMDD/ID` | who did what with a copy; never written twice |
 //! | `lease/expire` | who expires or sweeps at present |
 //! | `sweep/until` | until when copies were swept |
-//! | `new/ID` | in a folder: a file that is being written and has no name yet; `new/room` is given up when the disk is full, so that copies can be deleted |
+//! | `new/ID` | in a folder whose file system makes no file without a name: a file that is being written; `new/room` is given up when the disk is full, so that copies can be deleted |
 //!
 //! The index is written when a copy is settled, or a second after it was kept.
 //! It can be lost and made again from the copies ([`Quarantine::mend`]); the
@@ -28,6 +28,7 @@ mod bucket;
 mod by_hand;
 mod copy;
 mod delete;
+mod draft;
 mod error;
 mod expire;
 mod filter;
