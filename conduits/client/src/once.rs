@@ -270,9 +270,11 @@ async fn send(body: &mut h2::SendStream<Bytes>, question: Question<'_>) -> Resul
     };
     let mut transaction = first.encode_to_vec();
     let mut offset = 0;
+    // Each piece lies where the one before it lay, which has been written by then.
+    let mut place = BytesMut::new();
     loop {
         let size = PIECE.min(usize::try_from(length - offset).unwrap_or(PIECE));
-        let message = framed(&transaction, content, offset, size);
+        let message = framed(&mut place, &transaction, content, offset, size);
         offset += size as u64;
         let last = offset == length;
         transaction.clear();
@@ -285,21 +287,27 @@ async fn send(body: &mut h2::SendStream<Bytes>, question: Question<'_>) -> Resul
 
 /// A `ProcessRequest` with a piece of the content, read to the place from which it is sent. The file's own offset is
 /// somebody else's.
-fn framed(transaction: &[u8], content: &File, offset: u64, size: usize) -> std::io::Result<Bytes> {
+fn framed(
+    place: &mut BytesMut,
+    transaction: &[u8],
+    content: &File,
+    offset: u64,
+    size: usize,
+) -> std::io::Result<Bytes> {
     let header = key_len(CONTENT) + encoded_len_varint(size as u64);
     let length = transaction.len() + if size == 0 { 0 } else { header + size };
-    let mut frame = Vec::with_capacity(PREFIX + length);
-    frame.put_u8(0);
-    frame.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
-    frame.extend_from_slice(transaction);
+    place.reserve(PREFIX + length);
+    place.put_u8(0);
+    place.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    place.extend_from_slice(transaction);
     if size > 0 {
-        encode_key(CONTENT, WireType::LengthDelimited, &mut frame);
-        encode_varint(size as u64, &mut frame);
-        let begun = frame.len();
-        frame.resize(begun + size, 0);
-        content.read_exact_at(&mut frame[begun..], offset)?;
+        encode_key(CONTENT, WireType::LengthDelimited, place);
+        encode_varint(size as u64, place);
+        let begun = place.len();
+        place.resize(begun + size, 0);
+        content.read_exact_at(&mut place[begun..], offset)?;
     }
-    Ok(frame.into())
+    Ok(place.split().freeze())
 }
 
 async fn send_all(

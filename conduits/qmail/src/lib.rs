@@ -4,6 +4,7 @@
 //!
 //! A message's way: [`queue::run`] → [`MemoryFile`] and [`Envelope`] → [`Caller`] → [`judge()`] → [`Carried`] → edits →
 //! the real qmail-queue, in place. A delivery's: [`dot::run`] → [`judge()`] → an exit code.
+#![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod caller;

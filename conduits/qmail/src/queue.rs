@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, RawFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -278,10 +278,25 @@ fn describe(carried: &Carried) -> String {
 
 /// Nothing of ours, nor of the language's runtime, is to write to the caller's descriptor 2. What it was comes back.
 fn silence() -> Option<File> {
+    let null = null().ok()?;
     let saved = io::stderr().as_fd().try_clone_to_owned().ok()?;
-    let null = fs::OpenOptions::new().write(true).open("/dev/null").ok()?;
     dup2_stderr(&null).ok()?;
     Some(saved.into())
+}
+
+/// The null device, also on those of the descriptors 0 to 2 that the caller has closed: no file of ours is to be
+/// there.
+fn null() -> io::Result<File> {
+    loop {
+        let null = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/null")?;
+        if null.as_raw_fd() > 2 {
+            return Ok(null);
+        }
+        let _: RawFd = null.into_raw_fd();
+    }
 }
 
 fn report_panics() {

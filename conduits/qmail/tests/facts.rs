@@ -80,6 +80,20 @@ fn fact_2_a_log_on_a_pipe_is_no_error_descriptor_whichever_numbers_are_free() {
 }
 
 #[test]
+fn a_descriptor_that_the_caller_has_closed_takes_no_file_of_ours() {
+    let home = Home::giving(accept());
+    fs::write(home.path("message"), MAIL).unwrap();
+    fs::write(home.path("envelope"), ENVELOPE).unwrap();
+    let status = Command::new("sh")
+        .args(["-c", "exec bin/qmail-queue <message 1<envelope 2>&-"])
+        .current_dir(home.folder())
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(0), "log: {}", home.log());
+    assert_eq!(home.queued(), [(MAIL.to_vec(), ENVELOPE.to_vec())]);
+}
+
+#[test]
 fn fact_3_a_caller_that_hangs_up_in_the_middle_queues_nothing() {
     let home = Home::giving(accept());
     for envelope in [&b""[..], b"Fa@example.org\0", b"Fa\0Tb\0"] {

@@ -7,7 +7,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -22,6 +22,8 @@ pub(super) struct Line<'a, S> {
     out: RefCell<Vec<u8>>,
     /// A write would have blocked.
     full: Cell<bool>,
+    /// There may be something to read.
+    readable: Cell<bool>,
     /// Why nothing more can be written.
     broken: Cell<Option<io::Error>>,
 }
@@ -35,6 +37,10 @@ struct Woken(AtomicBool);
 
 /// So much gathers; a larger piece is written as it lies.
 const GATHERED: usize = 16 << 10;
+/// SETTINGS with ACK (RFC 9113 §6.5). It travels with what comes next, or after [`COURTESY`]: alone it would wake the
+/// other side for nothing, and mostly there is a verdict before.
+const ACKNOWLEDGEMENT: &[u8] = &[0, 0, 0, 4, 1, 0, 0, 0, 0];
+const COURTESY: Duration = Duration::from_millis(50);
 
 impl<'a, S: AsFd> Line<'a, S>
 where
@@ -45,6 +51,7 @@ where
             stream,
             out: RefCell::new(Vec::new()),
             full: Cell::new(false),
+            readable: Cell::new(false),
             broken: Cell::new(None),
         }
     }
@@ -99,9 +106,15 @@ where
 
     /// Waits until there is something to do; `false` when that is not before `end`.
     fn wait(&self, end: Instant) -> bool {
+        if self.only_acknowledges()
+            && self.poll(PollFlags::POLLIN, end.min(Instant::now() + COURTESY))
+        {
+            return true;
+        }
         if let Err(error) = self.flush() {
             // The other side may have said why before it closed: that is read first.
             self.broken.set(Some(error));
+            self.readable.set(true);
             return true;
         }
         // h2 reads nothing before it has written what it has: to wait for both would be to spin.
@@ -110,6 +123,15 @@ where
         } else {
             PollFlags::POLLIN
         };
+        self.poll(flags, end)
+    }
+
+    /// Whether an acknowledgement of settings is all that has gathered.
+    fn only_acknowledges(&self) -> bool {
+        self.out.borrow().as_slice() == ACKNOWLEDGEMENT
+    }
+
+    fn poll(&self, flags: PollFlags, end: Instant) -> bool {
         loop {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -121,8 +143,35 @@ where
             match poll(&mut [PollFd::new(self.stream.as_fd(), flags)], timeout) {
                 Ok(0) | Err(Errno::EINTR) => {}
                 // What is wrong with the socket is said when it is used.
-                Ok(_) | Err(_) => return true,
+                Ok(_) | Err(_) => {
+                    self.readable.set(true);
+                    return true;
+                }
             }
+        }
+    }
+
+    fn read(&self, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.readable.get() {
+            return Poll::Pending;
+        }
+        let mut stream = self.stream;
+        let room = buffer.remaining();
+        match stream.read(buffer.initialize_unfilled()) {
+            Ok(count) => {
+                buffer.advance(count);
+                // What came did not fill the room: there is no more now. The end of all is told again.
+                self.readable.set(count == room || count == 0);
+                Poll::Ready(Ok(()))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => match self.broken.take() {
+                None => {
+                    self.readable.set(false);
+                    Poll::Pending
+                }
+                Some(broken) => Poll::Ready(Err(broken)),
+            },
+            Err(error) => Poll::Ready(Err(error)),
         }
     }
 }
@@ -136,18 +185,7 @@ where
         _: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let mut stream = self.0.stream;
-        match stream.read(buffer.initialize_unfilled()) {
-            Ok(count) => {
-                buffer.advance(count);
-                Poll::Ready(Ok(()))
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => match self.0.broken.take() {
-                None => Poll::Pending,
-                Some(broken) => Poll::Ready(Err(broken)),
-            },
-            Err(error) => Poll::Ready(Err(error)),
-        }
+        self.0.read(buffer)
     }
 }
 

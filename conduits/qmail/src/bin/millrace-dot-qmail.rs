@@ -1,4 +1,5 @@
 //! A line of a `.qmail` file.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 

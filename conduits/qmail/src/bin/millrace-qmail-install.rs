@@ -1,4 +1,5 @@
 //! Puts `millrace-qmail-queue` in front of qmail-queue, and takes it away again.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
