@@ -1,7 +1,8 @@
 //! The command line: install, status, uninstall.
 
+use std::fmt::Display;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -150,11 +151,15 @@ fn install(
     if !problems.is_empty() {
         return Err(Failure::Refused(problems));
     }
-    println!("{}: {}", home.display(), Flavour::of(home).name());
+    say(format_args!(
+        "{}: {}",
+        home.display(),
+        Flavour::of(home).name()
+    ));
     for gateway in checks::unreachable(home) {
-        println!(
+        say(format_args!(
             "note: nobody takes connections at {gateway} now; without a gateway the failure rules decide"
-        );
+        ));
     }
     carry_out(&plan::install(&survey, &wanted)?, dry_run)?;
     Ok(0)
@@ -166,7 +171,7 @@ fn uninstall(home: &Path, patience: Duration, dry_run: bool) -> Result<u8, Failu
     let _lock = lock(home)?;
     let survey = Survey::new(home)?;
     if survey.state() == State::Absent {
-        println!("{}: not installed", home.display());
+        say(format_args!("{}: not installed", home.display()));
         return Ok(0);
     }
     carry_out(&plan::uninstall(&survey, patience)?, dry_run)?;
@@ -175,15 +180,15 @@ fn uninstall(home: &Path, patience: Duration, dry_run: bool) -> Result<u8, Failu
 
 fn carry_out(steps: &[Step], dry_run: bool) -> io::Result<()> {
     if steps.is_empty() {
-        println!("nothing to do");
+        say("nothing to do");
     }
     for step in steps {
         if dry_run {
-            println!("would {step}");
+            say(format_args!("would {step}"));
             continue;
         }
         step.run()?;
-        println!("done: {step}");
+        say(format_args!("done: {step}"));
     }
     Ok(())
 }
@@ -221,10 +226,7 @@ fn status(home: &Path, format: Format) -> Result<u8, Failure> {
         problems,
     };
     match format {
-        Format::Json => println!(
-            "{}",
-            serde_json::to_string_pretty(&report).map_err(io::Error::other)?
-        ),
+        Format::Json => say(serde_json::to_string_pretty(&report).map_err(io::Error::other)?),
         Format::Human => report.print(),
     }
     Ok(match state {
@@ -311,17 +313,25 @@ impl From<&Seen> for Entry {
 
 impl Report {
     fn print(&self) {
-        println!("{}: {}, {}", self.home, self.state, self.qmail);
+        say(format_args!(
+            "{}: {}, {}",
+            self.home, self.state, self.qmail
+        ));
         for file in &self.files {
-            println!(
+            say(format_args!(
                 "  {}  {} {}:{}  {}",
                 file.path, file.mode, file.owner, file.group, file.is
-            );
+            ));
         }
         for problem in &self.problems {
-            println!("  problem: {problem}");
+            say(format_args!("  problem: {problem}"));
         }
     }
+}
+
+/// Whoever reads it may have gone, as `head` does: what is under way is not for him alone.
+fn say(line: impl Display) {
+    let _ = writeln!(io::stdout(), "{line}");
 }
 
 /// Without links on the way: running programs are known by their whole path.

@@ -195,3 +195,15 @@ fn one_installer_at_a_time() {
     assert_eq!(code, 1);
     assert!(text.contains("another installation is under way"), "{text}");
 }
+
+#[test]
+fn it_goes_on_when_whoever_reads_what_it_says_is_gone() {
+    let tree = Tree::new();
+    for words in [&["install"][..], &["status", "--format", "json"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = tree.installer(words).stdout(writer).output().unwrap();
+        assert_eq!(said(&output), (0, String::new()), "{words:?}");
+    }
+    assert_eq!(tree.tried(&["status"]).0, 0);
+}
