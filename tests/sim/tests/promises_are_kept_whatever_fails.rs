@@ -8,8 +8,8 @@ use millrace_sim::promises;
 use millrace_sim::record::Answer;
 use millrace_sim::run::{Nodes, SIZE, run};
 
-/// As many as take a bit more than a minute on two cores.
-const RUNS: u64 = 40;
+/// As many as take some four minutes on two cores.
+const RUNS: u64 = 200;
 
 #[derive(Default)]
 struct Total {
