@@ -26,6 +26,8 @@ pub(crate) struct Walk<'a> {
     hours: Vec<Path>,
     minutes: Vec<Path>,
     objects: Vec<Indexed>,
+    /// How many of them are read next.
+    at_once: usize,
     /// Read, and not handed out yet.
     ready: vec::IntoIter<Seen>,
     /// Half days whose index was made again: once is enough.
@@ -51,8 +53,9 @@ struct Indexed {
     marks: Vec<Mark>,
 }
 
-/// Records that are read at once.
-const AT_ONCE: usize = 16;
+/// Records that are read at once: a few for a page that is soon full, and more each time that it is not.
+const FEW: usize = 16;
+const MANY: usize = 512;
 
 impl Quarantine {
     /// The records that can fit, from the one after `after` on.
@@ -65,6 +68,7 @@ impl Quarantine {
             hours: Vec::new(),
             minutes: Vec::new(),
             objects: Vec::new(),
+            at_once: FEW,
             ready: Vec::new().into_iter(),
             mended: HashSet::new(),
             orphans: Vec::new(),
@@ -153,19 +157,28 @@ impl Walk<'_> {
 
     /// Reads the newest of the objects.
     async fn read(&mut self) -> Result<(), QuarantineError> {
-        let rest = self.objects.len().saturating_sub(AT_ONCE);
+        let rest = self.objects.len().saturating_sub(self.at_once);
         let some = self.objects.split_off(rest);
+        self.at_once = MANY.min(self.at_once * 2);
         let store = self.store;
-        let read = some.into_iter().rev().map(|one| async move {
-            let seen = store.seen(&one).await;
-            (one, seen)
-        });
+        let paths: Vec<Path> = some.iter().map(|one| names::index(one.id)).collect();
+        let records = store.objects().find_all(&paths).await?;
+        // What has none was deleted since the folder was read.
+        let read = some
+            .into_iter()
+            .zip(records)
+            .rev()
+            .filter_map(|(one, record)| {
+                let record = record?;
+                Some(async move {
+                    let seen = store.seen(&one, &record).await;
+                    (one, seen)
+                })
+            });
         let mut ready = Vec::new();
         for (one, seen) in future::join_all(read).await {
             match seen {
                 Ok(seen) => ready.push(seen),
-                // Deleted since the folder was read.
-                Err(error) if error.is_missing() => {}
                 Err(error @ QuarantineError::Damaged { .. }) => {
                     ready.extend(self.mended(&one, &error).await?);
                 }
@@ -185,7 +198,11 @@ impl Walk<'_> {
         if self.mended.insert(when::milliseconds(one.id) / SPAN) {
             self.store.mend_span_of(one.id, damage).await?;
         }
-        match self.store.seen(one).await {
+        let again = async {
+            let record = self.store.objects().get(&names::index(one.id)).await?;
+            self.store.seen(one, &record).await
+        };
+        match again.await {
             Ok(seen) => Ok(Some(seen)),
             Err(error) => {
                 tracing::error!(copy = %one.id, %error, "what cannot be read is left out of the listing");
@@ -207,9 +224,8 @@ impl Walk<'_> {
 }
 
 impl Quarantine {
-    async fn seen(&self, one: &Indexed) -> Result<Seen, QuarantineError> {
-        let path = names::index(one.id);
-        let mut record: Record = parsed(&path, &self.objects().get(&path).await?)?;
+    async fn seen(&self, one: &Indexed, record: &[u8]) -> Result<Seen, QuarantineError> {
+        let mut record: Record = parsed(&names::index(one.id), record)?;
         for &mark in &one.marks {
             if matches!(mark, Mark::Settled | Mark::Released)
                 && let Some(content) = self.mark(one.id, mark).await?
