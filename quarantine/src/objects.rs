@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::stream::{self, BoxStream};
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::StreamExt as _;
+use futures_util::future::try_join_all;
+use futures_util::stream::BoxStream;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
@@ -147,8 +148,15 @@ impl Objects {
         paths: &[Path],
     ) -> Result<Vec<Option<Bytes>>, QuarantineError> {
         let Some(durable) = &self.folder else {
-            let found = stream::iter(paths).map(|path| self.find(path));
-            return found.buffered(ASKED).try_collect().await;
+            let mut found = Vec::with_capacity(paths.len());
+            for some in paths.chunks(ASKED) {
+                let mut asked = Vec::with_capacity(some.len());
+                for path in some {
+                    asked.push(self.find(path));
+                }
+                found.extend(try_join_all(asked).await?);
+            }
+            return Ok(found);
         };
         let files: Vec<PathBuf> = paths.iter().map(|one| durable.folder.path(one)).collect();
         let shown = paths.first().map(ToString::to_string).unwrap_or_default();
